@@ -1,0 +1,1 @@
+"""Speed and memory, all sides in one run."""

@@ -1,0 +1,1 @@
+"""The KV cache: who owns which slots, and the view that attention reads."""

@@ -1,0 +1,1 @@
+"""Regular languages over token sequences, and exact conditioning on them."""

@@ -1,0 +1,1 @@
+"""The sampler as values: schedule, prediction, accept, renoise, stop, commit."""

@@ -1,0 +1,1 @@
+"""Requests, batches and the hub that steps them."""

@@ -1,0 +1,1 @@
+"""The network: one packed stack in two roles, causal encoder and canvas denoiser."""

@@ -1,0 +1,1 @@
+"""Text and ids: tokenizer, incremental detokenizer, chat templates."""

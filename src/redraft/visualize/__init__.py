@@ -1,0 +1,1 @@
+"""Draws the records of a run; computes nothing."""
