@@ -1,0 +1,111 @@
+"""One request: what was asked, where it stands, and the moves it may make."""
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+
+from redraft.cache.view import CacheView
+from redraft.config import SamplingParams
+from redraft.diffusion.plain import Rules
+from redraft.shapes import Float, Int, Tensor
+
+
+class Phase(Enum):
+    WAITING = "waiting"  # no cache yet
+    PREFILLING = "prefilling"  # the prompt goes into the cache
+    DENOISING = "denoising"  # one canvas is being refined
+    APPENDING = "appending"  # a finished canvas goes into the cache
+    FINISHED = "finished"
+
+
+@dataclass(eq=False, kw_only=True)
+class Request:
+    """State of one request; the engine's thread alone changes it, through the methods below.
+
+    Every method checks the phase it may be called in.
+    """
+
+    prompt_ids: tuple[int, ...]
+    params: SamplingParams  # resolved
+    seed: int
+    stop_ids: frozenset[int]
+    canvas_length: int
+    rules: Rules
+    submitted: float = field(default_factory=time.monotonic)
+
+    phase: Phase = Phase.WAITING
+    cache: CacheView | None = None
+    pending: Int[Tensor, "T"] | None = None  # ids to encode next: the prompt, later a finished canvas
+    canvas_index: int = 0
+    denoising_step: int = 0
+    canvas: Int[Tensor, "C"] | None = None
+    signal: Float[Tensor, "C D"] | None = None  # what self-conditioning takes; None at a canvas's first step
+    history: tuple = ()  # what the stop rule has seen of this canvas
+    token_ids: list[int] = field(default_factory=list)  # committed so far
+    converged: list[bool] = field(default_factory=list)  # per finished canvas
+    num_denoising_steps: int = 0
+    num_appends: int = 0
+    finish_reason: str | None = None
+
+    @property
+    def num_tokens_left(self) -> int:
+        """Tokens the reply may still take."""
+        return self.params.max_tokens - len(self.token_ids)
+
+    @property
+    def num_canvases(self) -> int:
+        """Canvases the longest possible reply takes."""
+        return -(-self.params.max_tokens // self.canvas_length)
+
+    @property
+    def capacity(self) -> int:
+        """Cache slots the request needs at most: prompt and whole canvases."""
+        return len(self.prompt_ids) + self.num_canvases * self.canvas_length
+
+    @property
+    def is_overdue(self) -> bool:
+        deadline = self.params.deadline
+        return deadline is not None and time.monotonic() - self.submitted > deadline
+
+    def start_prefill(self, cache: CacheView, prompt: Int[Tensor, "T"]) -> None:
+        self._leave(Phase.WAITING)
+        self.phase, self.cache, self.pending = Phase.PREFILLING, cache, prompt
+
+    def encoded(self, num_tokens: int) -> None:
+        """Record that the first `num_tokens` pending ids are in the cache now."""
+        self._leave(Phase.PREFILLING, Phase.APPENDING)
+        rest = self.pending[num_tokens:]
+        self.pending = rest if len(rest) else None
+
+    def start_canvas(self, canvas: Int[Tensor, "C"]) -> None:
+        self._leave(Phase.PREFILLING, Phase.APPENDING)
+        self.phase, self.canvas = Phase.DENOISING, canvas
+        self.signal, self.history, self.denoising_step = None, (), 0
+
+    def denoised(self, canvas: Int[Tensor, "C"], signal: Float[Tensor, "C D"] | None, history: tuple) -> None:
+        """Record one denoising step that did not finish the canvas."""
+        self._leave(Phase.DENOISING)
+        self.canvas, self.signal, self.history = canvas, signal, history
+        self.denoising_step += 1
+
+    def commit(self, token_ids: list[int], converged: bool) -> None:
+        """Record the ids that a finished canvas adds to the reply."""
+        self._leave(Phase.DENOISING)
+        self.token_ids += token_ids
+        self.converged.append(converged)
+
+    def start_append(self, canvas: Int[Tensor, "C"]) -> None:
+        self._leave(Phase.DENOISING)
+        self.phase, self.pending = Phase.APPENDING, canvas
+        self.canvas = self.signal = None
+        self.canvas_index += 1
+        self.num_appends += 1
+
+    def finish(self, reason: str | None) -> None:
+        """End the request, from any phase; None means that it failed or was cancelled."""
+        self.phase, self.finish_reason = Phase.FINISHED, reason
+        self.cache = self.pending = self.canvas = self.signal = None
+        self.history = ()
+
+    def _leave(self, *allowed: Phase) -> None:
+        assert self.phase in allowed, f"a request that is {self.phase.value} cannot do this"
