@@ -1,0 +1,57 @@
+"""Who may see whom: the two roles of a row, the segments of a packed batch, and the masks they need.
+
+A denoising canvas needs no mask: every canvas row sees everything its cache view returns (in sliding layers the last
+`window - 1` cached tokens, the same ones for each row of the canvas) plus the whole canvas.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+
+from redraft.cache.view import CacheView
+from redraft.shapes import Bool, Tensor
+
+
+class Role(Enum):
+    """What the stack does with a row; the value is the column of the layer scalars."""
+
+    ENCODE = 0  # causal over clean tokens; its keys and values may become part of the cache
+    DENOISE = 1  # bidirectional inside the canvas
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of packed rows that attend alike: `batch` requests of `length` rows each, request after request."""
+
+    start: int  # first row
+    batch: int
+    length: int
+    role: Role
+    cache: CacheView
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.batch * self.length
+
+
+def causal_mask(
+    num_queries: int, num_keys: int, window: int | None = None, device: torch.device | str | None = None
+) -> Bool[Tensor, "L S"] | None:
+    """True where a query may look; the last `num_queries` keys are the queries' own rows. None: no mask needed.
+
+    With a window a query sees itself and the `window - 1` keys before it. Two queries after two cached keys:
+
+        causal     window 2
+        1 1 1 .    . 1 1 .
+        1 1 1 1    . . 1 1
+    """
+    first = num_keys - num_queries
+    if num_queries == 1 and (window is None or num_keys <= window):
+        return None
+    queries = torch.arange(first, num_keys, device=device)[:, None]
+    keys = torch.arange(num_keys, device=device)
+    visible = keys <= queries
+    if window is not None and num_keys > window:
+        visible &= keys > queries - window
+    return visible

@@ -1,0 +1,28 @@
+"""Mixes the last prediction into the canvas input."""
+
+import torch.nn.functional as F
+from torch import nn
+
+from redraft.model.layers import GatedMLP, RMSNorm
+from redraft.shapes import Float, Tensor
+
+
+class SelfConditioning(nn.Module):
+    """Canvas input: embedding plus a gated MLP of the signal, normalised without a weight.
+
+    There are no biases, so a zero signal adds exactly zero; the normalisation applies all the same.
+    """
+
+    def __init__(self, size: int, hidden_size: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.norm = RMSNorm(size, eps)
+        self.mlp = GatedMLP(size, hidden_size)
+
+    def forward(
+        self, embedded: Float[Tensor, "T D"], signal: Float[Tensor, "T D"] | None = None
+    ) -> Float[Tensor, "T D"]:
+        """signal: soft embedding of the last prediction; None is the same as zeros."""
+        if signal is not None:
+            embedded = embedded + self.mlp(self.norm(signal))
+        return F.rms_norm(embedded, embedded.shape[-1:], None, self.eps)

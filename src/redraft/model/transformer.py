@@ -1,0 +1,205 @@
+"""The packed stack in its two roles, with encode() and denoise() as thin wrappers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from redraft.cache.view import CacheView, ContiguousCache
+from redraft.config import LayerConfig, ModelConfig
+from redraft.errors import InvalidRequest
+from redraft.model.attention import Attention, Reading
+from redraft.model.embedding import TiedEmbedding
+from redraft.model.layers import GatedMLP, RMSNorm, Rotary
+from redraft.model.masks import Role, Segment, causal_mask
+from redraft.model.moe import MixtureOfExperts, Routing
+from redraft.model.self_conditioning import SelfConditioning
+from redraft.shapes import Float, Int, Tensor
+
+MIN_ROWS = 32  # below this a product's last bits depend on the number of rows (measured, fp32 on CPU)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """The rows of one forward; the role of a row follows from its segment, and segments cover all rows in order."""
+
+    token_ids: Int[Tensor, "T"]
+    positions: Int[Tensor, "T"]
+    signal: Float[Tensor, "T D"] | None  # soft embedding, times sqrt(D); zero rows and None: self-conditioning off
+    segments: tuple[Segment, ...]
+
+
+class Layer(nn.Module):
+    """Attention, then a dense and a routed MLP side by side, with norms before and after each."""
+
+    def __init__(self, config: ModelConfig, layer: LayerConfig):
+        super().__init__()
+        size, eps = config.hidden_size, config.rms_norm_eps
+        self.attention_norm = RMSNorm(size, eps)
+        self.attention = Attention(size, config.num_heads, layer, eps)
+        self.attention_post_norm = RMSNorm(size, eps)
+        self.mlp_norm = RMSNorm(size, eps)
+        self.mlp = GatedMLP(size, config.intermediate_size)
+        self.mlp_post_norm = RMSNorm(size, eps)
+        self.moe_norm = RMSNorm(size, eps)
+        self.moe = MixtureOfExperts(config)
+        self.moe_post_norm = RMSNorm(size, eps)
+        self.post_norm = RMSNorm(size, eps)
+        self.scalars = nn.Parameter(torch.ones(2))  # per Role, multiplies the whole residual stream
+
+    def forward(
+        self,
+        x: Float[Tensor, "T D"],
+        index: int,
+        readings: Sequence[Reading],
+        tables: tuple[Tensor, Tensor],
+        role: int | Int[Tensor, "T 1"],
+    ) -> tuple[Float[Tensor, "T D"], Routing]:
+        x = x + self.attention_post_norm(self.attention(self.attention_norm(x), index, readings, tables))
+        routed, routing = self.moe(self.moe_norm(x), x)
+        mixed = self.mlp_post_norm(self.mlp(self.mlp_norm(x))) + self.moe_post_norm(routed)
+        return (x + self.post_norm(mixed)) * self.scalars[role], routing
+
+
+class DiffusionTransformer(nn.Module):
+    """A DiffusionGemma-class model. Parameters are uninitialised: load a checkpoint, or use `random_model`."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = TiedEmbedding(config.vocab_size, config.hidden_size, config.logit_softcap)
+        self.self_conditioning = SelfConditioning(config.hidden_size, config.intermediate_size, config.rms_norm_eps)
+        self.rotary = Rotary(config.layers)
+        self.layers = nn.ModuleList(Layer(config, layer) for layer in config.layers)
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    @property
+    def canvas_length(self) -> int:
+        return self.config.canvas_length
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        return self.config.eos_token_ids
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+    def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> ContiguousCache:
+        """An empty cache on the model's device, in its dtype; capacity in tokens, None grows as needed."""
+        return ContiguousCache(self.config, batch_size, capacity, self.device, self.dtype)
+
+    def hidden(self, batch: PackedBatch, routings: list[Routing] | None = None) -> Float[Tensor, "T D"]:
+        """Rows after the final norm. Writes every segment's rows to its cache; does not advance any cache.
+
+        routings: where each layer's router sent the rows is appended here, layer after layer.
+        """
+        num_rows = batch.token_ids.shape[0]
+        num_spare = max(0, MIN_ROWS - num_rows)
+        role = self._role(batch, num_spare)
+        x = self._input(
+            F.pad(batch.token_ids, (0, num_spare)),
+            None if batch.signal is None else F.pad(batch.signal, (0, 0, 0, num_spare)),
+            role,
+        )
+        readings = _readings(batch.segments, self.config.sliding_window, x.device)
+        tables = self.rotary(F.pad(batch.positions, (0, num_spare)), x.dtype)
+        for index, layer in enumerate(self.layers):
+            x, routing = layer(x, index, readings, tables[self.rotary.kind_of_layer[index]], role)
+            if routings is not None:
+                routings.append(Routing(*(part[:num_rows] for part in routing)))
+        return self.norm(x)[:num_rows]
+
+    def head(self, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
+        """Softcapped logits in fp32."""
+        return self.embedding.logits(_padded(hidden))[: hidden.shape[0]]
+
+    def soft_embedding(self, tempered_logits: Float[Tensor, "R V"]) -> Float[Tensor, "R D"]:
+        """The signal the next denoising step takes: softmax in fp32 over the embedding table, times sqrt(D)."""
+        return self.embedding.soft(_padded(tempered_logits))[: tempered_logits.shape[0]]
+
+    def encode(
+        self, input_ids: Int[Tensor, "B T"], cache: CacheView, logits: bool = True
+    ) -> Float[Tensor, "B T V"] | None:
+        """Causal logits of clean tokens, fp32 and softcapped (None where not asked for); appends them to the cache."""
+        hidden = self._forward("input_ids", input_ids, cache, Role.ENCODE, None)
+        cache.advance(input_ids.shape[1])
+        return self.head(hidden).view(*input_ids.shape, -1) if logits else None
+
+    def denoise(
+        self,
+        canvas: Int[Tensor, "B C"],
+        cache: CacheView,
+        self_conditioning_logits: Float[Tensor, "B C V"] | None = None,
+    ) -> Float[Tensor, "B C V"]:
+        """Logits of every canvas position, fp32 and softcapped; the cache holds the same tokens afterwards."""
+        signal = None
+        if self_conditioning_logits is not None:
+            signal = self.soft_embedding(self_conditioning_logits.flatten(0, 1))
+        hidden = self._forward("canvas", canvas, cache, Role.DENOISE, signal)
+        return self.head(hidden).view(*canvas.shape, -1)
+
+    def _forward(self, name: str, token_ids: Tensor, cache: CacheView, role: Role, signal: Tensor | None) -> Tensor:
+        if token_ids.ndim != 2 or token_ids.numel() == 0:
+            raise InvalidRequest(f"{name} has shape {tuple(token_ids.shape)}: want [requests, tokens], not empty")
+        B, L = token_ids.shape
+        positions = torch.arange(cache.length, cache.length + L, device=self.device).repeat(B)
+        segment = Segment(0, B, L, role, cache)
+        return self.hidden(PackedBatch(token_ids.reshape(-1), positions, signal, (segment,)))
+
+    def _role(self, batch: PackedBatch, num_spare: int) -> int | Int[Tensor, "T 1"]:
+        """The column of the layer scalars: one for all rows if they agree, else one per row."""
+        roles = {segment.role for segment in batch.segments}
+        if len(roles) == 1:
+            return roles.pop().value
+        columns = [segment.role.value for segment in batch.segments for _ in range(segment.stop - segment.start)]
+        return torch.tensor(columns + [0] * num_spare, device=self.device)[:, None]
+
+    def _input(self, token_ids: Tensor, signal: Tensor | None, role: int | Tensor) -> Tensor:
+        embedded = self.embedding(token_ids)
+        if isinstance(role, Tensor):
+            return torch.where(role == Role.DENOISE.value, self.self_conditioning(embedded, signal), embedded)
+        return self.self_conditioning(embedded, signal) if role == Role.DENOISE.value else embedded
+
+
+def random_model(config: ModelConfig, seed: int = 0) -> DiffusionTransformer:
+    """A model to train from scratch, fp32 on CPU: every product keeps its input's scale, norms and scalars are 1."""
+    model = DiffusionTransformer(config)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2:
+            nn.init.ones_(parameter)
+            continue
+        # the experts' down projections are stored [E, in, out], everything else [..., out, in]
+        fan_in = parameter.shape[-2] if name.endswith("moe.down") else parameter.shape[-1]
+        nn.init.normal_(parameter, std=fan_in**-0.5, generator=generator)
+    return model
+
+
+def _padded(rows: Float[Tensor, "R X"]) -> Float[Tensor, "R2 X"]:
+    return F.pad(rows, (0, 0, 0, MIN_ROWS - rows.shape[0])) if rows.shape[0] < MIN_ROWS else rows
+
+
+def _readings(segments: tuple[Segment, ...], window: int, device: torch.device) -> list[Reading]:
+    readings: list[Reading] = []
+    rows_before: dict[int, int] = {}  # by cache: two segments of one request share it
+    for segment in segments:
+        offset = rows_before.get(id(segment.cache), 0)
+        rows_before[id(segment.cache)] = offset + segment.length
+        full = sliding = None
+        if segment.role is Role.ENCODE:
+            before = segment.cache.length + offset
+            full = causal_mask(segment.length, before + segment.length, None, device)
+            sliding = causal_mask(segment.length, min(before, window - 1) + segment.length, window, device)
+        readings.append(Reading(segment, offset, full, sliding))
+    return readings
