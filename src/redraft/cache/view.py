@@ -24,7 +24,7 @@ class CacheView(Protocol):
     ) -> KeysValues:
         """Everything these rows may look at, their own rows last; writes them `offset` slots after the held tokens.
 
-        A sliding layer returns the `window - 1` tokens before the rows at most, a full layer all of them. The rows are
+        A full layer returns all tokens, a sliding layer the `window - 1` before the rows, or more. The rows are
         scratch, overwritten by the next put to the same slots, until `advance` makes them part of the cache.
         """
         ...
@@ -96,23 +96,30 @@ class AutogradCache:
 
     def __init__(self, config: ModelConfig):
         self.length = 0
-        self._window = config.sliding_window
-        self._is_sliding = [layer.is_sliding for layer in config.layers]
         self._rows: list[KeysValues | None] = [None] * config.num_layers
 
     def put(
         self, layer: int, keys: Float[Tensor, "B L G H"], values: Float[Tensor, "B L G H"], offset: int = 0
     ) -> KeysValues:
-        """See CacheView. Keeps the joined tensors, and with them their graph, until the next put."""
+        """See CacheView; every layer returns all tokens. Keeps them, and their graph, until the next put."""
         start = self.length + offset
         held = self._rows[layer]
         if held is not None and start > 0:
             keys = torch.cat((held[0][:, :start], keys), dim=1)
             values = torch.cat((held[1][:, :start], values), dim=1)
         self._rows[layer] = (keys, values)
-        first = max(0, start - self._window + 1) if self._is_sliding[layer] else 0
-        return keys[:, first:], values[:, first:]
+        return keys, values
 
     def advance(self, num_tokens: int) -> None:
         """Count the first `num_tokens` rows put after the held tokens as held."""
         self.length += num_tokens
+
+    def first(self, num_requests: int) -> "AutogradCache":
+        """A view of the held tokens of the first requests, cut off from their graph."""
+        copy = AutogradCache.__new__(AutogradCache)
+        copy.length, copy._window, copy._is_sliding = self.length, self._window, self._is_sliding
+        copy._rows = [
+            None if rows is None else (rows[0][:num_requests].detach(), rows[1][:num_requests].detach())
+            for rows in self._rows
+        ]
+        return copy

@@ -1,7 +1,6 @@
 """Projections and norms over all packed rows, then attention segment by segment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,18 +9,8 @@ from torch import nn
 from redraft.config import LayerConfig
 from redraft.kernels.attention import attend_fused
 from redraft.model.layers import rotate
-from redraft.model.masks import Segment
-from redraft.shapes import Bool, Float, Tensor
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A segment with what every layer needs to know to let it read."""
-
-    segment: Segment
-    offset: int  # rows of earlier segments of this batch in the same cache
-    full_mask: Bool[Tensor, "L S"] | None
-    sliding_mask: Bool[Tensor, "L S"] | None
+from redraft.model.masks import Reading
+from redraft.shapes import Float, Tensor
 
 
 class Attention(nn.Module):
@@ -63,6 +52,6 @@ class Attention(nn.Module):
         seen_keys, seen_values = segment.cache.put(
             index, keys[rows].view(shape), values[rows].view(shape), reading.offset
         )
-        mask = reading.sliding_mask if self.layer.is_sliding else reading.full_mask
+        mask = reading.mask(self.layer.is_sliding, seen_keys.shape[1], queries.device)
         mixed = attend_fused(queries[rows].view(shape), seen_keys, seen_values, mask)
         return mixed.reshape(segment.batch * segment.length, -1)

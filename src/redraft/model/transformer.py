@@ -10,10 +10,10 @@ from torch import nn
 from redraft.cache.view import CacheView, ContiguousCache
 from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
-from redraft.model.attention import Attention, Reading
+from redraft.model.attention import Attention
 from redraft.model.embedding import TiedEmbedding
 from redraft.model.layers import GatedMLP, RMSNorm, Rotary
-from redraft.model.masks import Role, Segment, causal_mask
+from redraft.model.masks import Reading, Role, Segment
 from redraft.model.moe import MixtureOfExperts, Routing
 from redraft.model.self_conditioning import SelfConditioning
 from redraft.shapes import Float, Int, Tensor
@@ -112,7 +112,7 @@ class DiffusionTransformer(nn.Module):
             None if batch.signal is None else F.pad(batch.signal, (0, 0, 0, num_spare)),
             role,
         )
-        readings = _readings(batch.segments, self.config.sliding_window, x.device)
+        readings = _readings(batch.segments, self.config.sliding_window)
         tables = self.rotary(F.pad(batch.positions, (0, num_spare)), x.dtype)
         for index, layer in enumerate(self.layers):
             x, routing = layer(x, index, readings, tables[self.rotary.kind_of_layer[index]], role)
@@ -190,16 +190,11 @@ def _padded(rows: Float[Tensor, "R X"]) -> Float[Tensor, "R2 X"]:
     return F.pad(rows, (0, 0, 0, MIN_ROWS - rows.shape[0])) if rows.shape[0] < MIN_ROWS else rows
 
 
-def _readings(segments: tuple[Segment, ...], window: int, device: torch.device) -> list[Reading]:
+def _readings(segments: tuple[Segment, ...], window: int) -> list[Reading]:
     readings: list[Reading] = []
     rows_before: dict[int, int] = {}  # by cache: two segments of one request share it
     for segment in segments:
         offset = rows_before.get(id(segment.cache), 0)
         rows_before[id(segment.cache)] = offset + segment.length
-        full = sliding = None
-        if segment.role is Role.ENCODE:
-            before = segment.cache.length + offset
-            full = causal_mask(segment.length, before + segment.length, None, device)
-            sliding = causal_mask(segment.length, min(before, window - 1) + segment.length, window, device)
-        readings.append(Reading(segment, offset, full, sliding))
+        readings.append(Reading(segment, offset, window))
     return readings
