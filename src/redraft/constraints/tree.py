@@ -2,6 +2,10 @@
 
 A node denotes a set of strings of Unicode scalar values (plus, through `Special`, single control tokens that have no text).
 `automaton.py` lowers characters to their UTF-8 bytes.
+
+Trees share nodes: `schema.py` puts one object in many places (the tail after an optional property, the digits left of a
+multiple of 7), so that a tree written out may be exponentially larger than its objects. Whoever walks a tree remembers results by
+`id(node)`; the automaton by `(id(node), what follows)`, which builds a shared tail once. Never hash or compare trees.
 """
 
 from dataclasses import dataclass
