@@ -7,6 +7,8 @@ from enum import Enum
 from redraft.cache.view import CacheView
 from redraft.config import SamplingParams
 from redraft.diffusion.plain import Rules
+from redraft.diffusion.predict import LogitRule
+from redraft.diffusion.process import Draws
 from redraft.shapes import Float, Int, Tensor
 
 
@@ -30,7 +32,9 @@ class Request:
     seed: int
     stop_ids: frozenset[int]
     canvas_length: int
-    rules: Rules
+    rules: Rules  # filled
+    logit_rule: LogitRule
+    draws: Draws
     submitted: float = field(default_factory=time.monotonic)
 
     phase: Phase = Phase.WAITING

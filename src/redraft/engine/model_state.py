@@ -1,0 +1,63 @@
+"""What a model family tells the engine: the next piece of work of a request, and what its outcome means.
+
+A family is the only place that knows how its kind of model makes text. The engine packs the work of many requests into
+one forward, whatever their phases, and hands each its own rows back. To add a diffusion model, write a family.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from redraft.diffusion.predict import Prediction
+from redraft.engine.request import Request
+from redraft.model.masks import Role
+from redraft.shapes import Bool, Float, Int, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Rows that one request wants to run next, after the tokens its cache holds.
+
+    The role is the attention rule: ENCODE rows are causal and may be kept in the cache, DENOISE rows see the cache and
+    each other and are never kept.
+    """
+
+    token_ids: Int[Tensor, "L"]
+    role: Role
+    signal: Float[Tensor, "L D"] | None = None  # self-conditioning; None: off
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One denoising step of one request, as drafts and traces need it."""
+
+    canvas_index: int
+    denoising_step: int
+    prediction: Prediction
+    accepted: Bool[Tensor, "C"]
+    previous_best: Int[Tensor, "C"] | None  # None at a canvas's first step
+    temperature: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one piece of work brought; all None for a stretch of prefill."""
+
+    step: StepRecord | None = None
+    committed: tuple[int, ...] | None = None  # ids the reply grew by
+    prediction: Prediction | None = None  # that decided them, rows aligned with `committed`
+    prompt_logits: Float[Tensor, "L V"] | None = None  # of the encoded rows, where the request asks for them
+
+
+class ModelFamily(Protocol):
+    """One way of making text with a model. Holds no state of a request: that lives in Request."""
+
+    def next_work(self, request: Request) -> Work:
+        """The rows the request runs in the next engine step. Starts a waiting request (takes its cache)."""
+        ...
+
+    def absorb(self, request: Request, work: Work, hidden: Float[Tensor, "L D"]) -> Outcome:
+        """Move the request on, in place, by the final hidden rows of its work.
+
+        Raises a RedraftError that ends this request alone (ModelFailure where logits are not numbers).
+        """
+        ...
