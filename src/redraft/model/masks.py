@@ -1,7 +1,7 @@
 """Who may see whom: the two roles of a row, the segments of a packed batch, and the masks they need.
 
-Every row of a canvas sees the same cached tokens (in sliding layers the last `window - 1`) plus the whole canvas. That is
-what a cache view returns, so a canvas needs a mask only where a view returns more than the canvas may see.
+Every row of a canvas sees the same cached tokens (in sliding layers the last `window - 1`) plus the whole canvas. That
+is what a cache view returns, so a canvas needs a mask only where a view returns more than the canvas may see.
 """
 
 from dataclasses import dataclass, field
@@ -90,8 +90,8 @@ def canvas_mask(
 ) -> Bool[Tensor, "*B C S"] | None:
     """True where a canvas row may look; the last `canvas_length` keys are the canvas itself. None: no mask needed.
 
-    `visible` counts the cached tokens each request's canvas sees; the window ends with the last of them. A canvas of two
-    after three cached keys:
+    `visible` counts the cached tokens each request's canvas sees; the window ends with the last of them. A canvas of
+    two after three cached keys:
 
         window 2   visible 2 of 3   visible 2 of 3, window 2
         . . 1 1 1  1 1 . 1 1        . 1 . 1 1
