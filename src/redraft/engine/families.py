@@ -1,4 +1,4 @@
-"""The families of the shipped engine: block diffusion with uniform noise (DiffusionGemma)."""
+"""The families of the shipped engine: block diffusion with uniform noise, and left-to-right decoding of the same weights."""
 
 import torch
 
@@ -22,26 +22,18 @@ class BlockDiffusion:
 
     def next_work(self, request: Request) -> Work:
         """See ModelFamily."""
-        if request.phase is Phase.WAITING:
-            prompt = torch.tensor(request.prompt_ids, device=self.model.device)
-            request.start_prefill(self.model.new_cache(1, request.capacity), prompt)
         if request.phase is Phase.DENOISING:
             return Work(token_ids=request.canvas, role=Role.DENOISE, signal=request.signal)
-        num_tokens = len(request.pending)
-        if request.phase is Phase.PREFILLING:
-            num_tokens = min(num_tokens, PREFILL_CHUNK - request.cache.length % PREFILL_CHUNK)
-        return Work(token_ids=request.pending[:num_tokens], role=Role.ENCODE)
+        return encoding_work(self.model, request)
 
     def absorb(self, request: Request, work: Work, hidden: Float[Tensor, "L D"]) -> Outcome:
         """See ModelFamily."""
         if work.role is Role.DENOISE:
             return self._denoised(request, hidden)
-        wants_logits = request.phase is Phase.PREFILLING and request.params.prompt_logprobs is not None
-        request.cache.advance(len(work.token_ids))
-        request.encoded(len(work.token_ids))
+        prompt_logits = take_encoded(self.model, request, hidden)
         if request.pending is None:
             request.start_canvas(self._first_canvas(request))
-        return Outcome(prompt_logits=self.model.head(hidden) if wants_logits else None)
+        return Outcome(prompt_logits=prompt_logits)
 
     def _first_canvas(self, request: Request) -> Int[Tensor, "C"]:
         return request.draws.first_canvas(request.canvas_index, request.canvas_length, self.model.vocab_size)
@@ -90,4 +82,63 @@ class BlockDiffusion:
             request.finish("length")
         else:
             request.start_append(prediction.best)
-        return Outcome(step=record, committed=tuple(committed), prediction=prediction)
+        kept = slice(len(committed))
+        return Outcome(
+            step=record,
+            committed=tuple(committed),
+            logprobs=prediction.best_logprob[kept],
+            top=None if prediction.top is None else (prediction.top[0][kept], prediction.top[1][kept]),
+        )
+
+
+class Autoregressive:
+    """One token after another from the causal role and the head: the baseline with the same weights."""
+
+    def __init__(self, model: DiffusionTransformer):
+        self.model = model
+
+    def next_work(self, request: Request) -> Work:
+        """See ModelFamily."""
+        return encoding_work(self.model, request)
+
+    def absorb(self, request: Request, work: Work, hidden: Float[Tensor, "L D"]) -> Outcome:
+        """See ModelFamily. The row of the last known token says what comes next."""
+        prompt_logits = take_encoded(self.model, request, hidden)
+        if request.pending is not None:
+            return Outcome(prompt_logits=prompt_logits)
+        index = len(request.token_ids)
+        prediction = predict(
+            self.model.head(hidden[-1:]), 1.0, request.logit_rule, request.draws, Place(0, 0, index), num_committed=index
+        )
+        # The draw is what this way of decoding commits.
+        token_id = int(prediction.sample)
+        request.decoded(token_id, prediction.sample)
+        if token_id in request.stop_ids:
+            request.finish("stop")
+        elif request.num_tokens_left == 0:
+            request.finish("length")
+        return Outcome(
+            committed=(token_id,),
+            logprobs=torch.log_softmax(prediction.signal, dim=-1)[:, token_id],
+            top=prediction.top,
+            prompt_logits=prompt_logits,
+        )
+
+
+def encoding_work(model: DiffusionTransformer, request: Request) -> Work:
+    """The next tokens to encode; a prompt is cut at multiples of PREFILL_CHUNK. Starts a waiting request."""
+    if request.phase is Phase.WAITING:
+        prompt = torch.tensor(request.prompt_ids, device=model.device)
+        request.start_prefill(model.new_cache(1, request.capacity), prompt)
+    num_tokens = len(request.pending)
+    if request.phase is Phase.PREFILLING:
+        num_tokens = min(num_tokens, PREFILL_CHUNK - request.cache.length % PREFILL_CHUNK)
+    return Work(token_ids=request.pending[:num_tokens], role=Role.ENCODE)
+
+
+def take_encoded(model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "L D"]) -> Tensor | None:
+    """Make the encoded rows part of the cache, in place; the prompt's logits [L, V] where the request asks for them."""
+    wants_logits = request.phase is Phase.PREFILLING and request.params.prompt_logprobs is not None
+    request.cache.advance(len(hidden))
+    request.encoded(len(hidden))
+    return model.head(hidden) if wants_logits else None

@@ -44,7 +44,8 @@ class Outcome:
 
     step: StepRecord | None = None
     committed: tuple[int, ...] | None = None  # ids the reply grew by
-    prediction: Prediction | None = None  # that decided them, rows aligned with `committed`
+    logprobs: Float[Tensor, "n"] | None = None  # of the committed ids where they were decided, nats
+    top: tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]] | None = None  # the k best there, where the request asks
     prompt_logits: Float[Tensor, "L V"] | None = None  # of the encoded rows, where the request asks for them
 
 

@@ -17,6 +17,7 @@ class Phase(Enum):
     PREFILLING = "prefilling"  # the prompt goes into the cache
     DENOISING = "denoising"  # one canvas is being refined
     APPENDING = "appending"  # a finished canvas goes into the cache
+    DECODING = "decoding"  # one token goes into the cache, the next one comes out (autoregressive)
     FINISHED = "finished"
 
 
@@ -58,13 +59,15 @@ class Request:
 
     @property
     def num_canvases(self) -> int:
-        """Canvases the longest possible reply takes."""
+        """Canvases the longest possible reply takes; autoregressive decoding takes none."""
+        if self.params.decoding == "autoregressive":
+            return 0
         return -(-self.params.max_tokens // self.canvas_length)
 
     @property
     def capacity(self) -> int:
-        """Cache slots the request needs at most: prompt and whole canvases."""
-        return len(self.prompt_ids) + self.num_canvases * self.canvas_length
+        """Cache slots the request needs at most: prompt and whole canvases (or single tokens)."""
+        return len(self.prompt_ids) + (self.num_canvases * self.canvas_length or self.params.max_tokens)
 
     @property
     def is_overdue(self) -> bool:
@@ -77,7 +80,7 @@ class Request:
 
     def encoded(self, num_tokens: int) -> None:
         """Record that the first `num_tokens` pending ids are in the cache now."""
-        self._leave(Phase.PREFILLING, Phase.APPENDING)
+        self._leave(Phase.PREFILLING, Phase.APPENDING, Phase.DECODING)
         rest = self.pending[num_tokens:]
         self.pending = rest if len(rest) else None
 
@@ -104,6 +107,12 @@ class Request:
         self.canvas = self.signal = None
         self.canvas_index += 1
         self.num_appends += 1
+
+    def decoded(self, token_id: int, next_input: Int[Tensor, "1"]) -> None:
+        """Record one token that left-to-right decoding adds to the reply, and queue it for the cache."""
+        self._leave(Phase.PREFILLING, Phase.DECODING)
+        self.phase, self.pending = Phase.DECODING, next_input
+        self.token_ids.append(token_id)
 
     def finish(self, reason: str | None) -> None:
         """End the request, from any phase; None means that it failed or was cancelled."""
