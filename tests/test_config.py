@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from redraft.config import EngineConfig, GenerationDefaults, SamplingParams
+from redraft.config import EngineConfig, GenerationDefaults, SamplingParams, range_of
 from redraft.errors import InvalidRequest
 
 # field: (values inside the range, edges included; values outside)
@@ -48,6 +48,11 @@ def test_every_number_field_has_a_range_tested_here():
     assert numbers == set(RANGES)
 
 
+def test_every_range_can_be_said_in_words():
+    assert all(range_of(name) for name in RANGES)
+    assert range_of("stop") is None
+
+
 def test_params_are_frozen_and_keyword_only():
     with pytest.raises(FrozenInstanceError):
         SamplingParams().seed = 3  # type: ignore[misc]
@@ -67,6 +72,13 @@ def test_from_dict_names_the_unknown_field_and_the_known_ones():
 
 def test_from_dict_gives_the_same_params_as_keywords():
     assert SamplingParams.from_dict({"seed": 3, "stop": ["x"]}) == SamplingParams(seed=3, stop=["x"])
+
+
+def test_from_dict_reads_the_ids_of_logit_bias_as_json_writes_them():
+    params = SamplingParams(logit_bias={5: -1.0})
+    assert SamplingParams.from_dict(params.as_dict()) == params
+    with pytest.raises(InvalidRequest, match="logit_bias has the key 'x'"):
+        SamplingParams.from_dict({"logit_bias": {"x": 1}})
 
 
 def test_t_min_must_lie_below_t_max():

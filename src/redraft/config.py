@@ -106,6 +106,11 @@ _NUMBERS = {
 }
 
 
+def range_of(name: str) -> str | None:
+    """The range of a numeric sampling field in words; None for fields of other kinds."""
+    return _NUMBERS[name][1] if name in _NUMBERS else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
     """How one request is sampled; checked when made, so an instance is always in range.
@@ -172,6 +177,9 @@ class SamplingParams:
         for name in values:
             if name not in known:
                 raise InvalidRequest(f"{name!r} is no sampling parameter: want one of {', '.join(known)}")
+        bias = values.get("logit_bias")
+        if isinstance(bias, Mapping):  # JSON has no other keys than strings
+            values = {**values, "logit_bias": {_number_or_same(key): value for key, value in bias.items()}}
         return cls(**values)
 
     def resolved(self, defaults: GenerationDefaults, min_tokens: int = 1) -> "SamplingParams":
@@ -256,6 +264,10 @@ def _token_ids(name: str, ids: Any) -> tuple[int, ...] | None:
     if not is_list or not all(isinstance(i, Integral) and not isinstance(i, bool) and i >= 0 for i in ids):
         raise InvalidRequest(f"{name}={ids!r}: want a list of token ids (integers >= 0)")
     return tuple(int(i) for i in ids)
+
+
+def _number_or_same(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
 
 
 def _logit_bias(bias: Any) -> Mapping[int, float] | None:
