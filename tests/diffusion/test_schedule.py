@@ -1,0 +1,20 @@
+import pytest
+
+from redraft.diffusion.schedule import LinearTemperature, noise_proportion
+
+
+def test_noise_falls_from_one_to_one_over_the_number_of_steps():
+    proportions = [noise_proportion(step, 4) for step in range(4)]
+    assert proportions == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_temperature_runs_from_t_max_towards_t_min_and_never_reaches_it():
+    schedule = LinearTemperature(t_min=0.4, t_max=0.8)
+    temperatures = [schedule(noise_proportion(step, 48)) for step in range(48)]
+    assert temperatures[0] == pytest.approx(0.8)
+    assert temperatures[-1] == pytest.approx(0.4 + 0.4 / 48)
+    assert temperatures == sorted(temperatures, reverse=True)
+
+
+def test_a_single_step_has_the_highest_temperature():
+    assert LinearTemperature(0.4, 0.8)(noise_proportion(0, 1)) == pytest.approx(0.8)
