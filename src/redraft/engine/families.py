@@ -1,8 +1,8 @@
-"""The families of the shipped engine: block diffusion with uniform noise, and left-to-right decoding of the same weights."""
+"""The families of the shipped engine: block diffusion with uniform noise, and left-to-right decoding."""
 
 import torch
 
-from redraft.diffusion.predict import Prediction, predict
+from redraft.diffusion.predict import predict
 from redraft.diffusion.process import Place
 from redraft.diffusion.schedule import noise_proportion
 from redraft.engine.model_state import Outcome, StepRecord, Work
@@ -23,6 +23,7 @@ class BlockDiffusion:
     def next_work(self, request: Request) -> Work:
         """See ModelFamily."""
         if request.phase is Phase.DENOISING:
+            assert request.canvas is not None
             return Work(token_ids=request.canvas, role=Role.DENOISE, signal=request.signal)
         return encoding_work(self.model, request)
 
@@ -41,6 +42,7 @@ class BlockDiffusion:
     def _denoised(self, request: Request, hidden: Float[Tensor, "C D"]) -> Outcome:
         """One denoising step: predict, accept, renoise, stop?"""
         rules, num_steps = request.rules, request.params.max_denoising_steps
+        assert rules is not None and request.canvas is not None
         place = Place(request.canvas_index, request.denoising_step)
         temperature = rules.schedule(noise_proportion(request.denoising_step, num_steps))
         prediction = predict(
@@ -64,17 +66,16 @@ class BlockDiffusion:
         )
         is_done = rules.stop(request.history, prediction)
         if is_done or request.denoising_step + 1 == num_steps:
-            return self._finish_canvas(request, prediction, record, is_done)
+            committed = rules.commit(prediction)[: request.num_tokens_left]
+            return self._finish_canvas(request, record, committed, is_done)
         noise = request.draws.noise(place, request.canvas_length, self.model.vocab_size)
         canvas = rules.renoise(request.canvas, prediction, accepted, noise)
         request.denoised(canvas, prediction.signal, (*request.history, prediction.best))
         return Outcome(step=record)
 
-    def _finish_canvas(
-        self, request: Request, prediction: Prediction, record: StepRecord, is_converged: bool
-    ) -> Outcome:
-        """Commit; then the end of the reply, or the canvas goes into the cache."""
-        committed = request.rules.commit(prediction)[: request.num_tokens_left]
+    def _finish_canvas(self, request: Request, record: StepRecord, committed: list[int], is_converged: bool) -> Outcome:
+        """The end of the reply, or the canvas goes into the cache."""
+        prediction, kept = record.prediction, slice(len(committed))
         request.commit(committed, is_converged)
         if committed[-1] in request.stop_ids:
             request.finish("stop")
@@ -82,7 +83,6 @@ class BlockDiffusion:
             request.finish("length")
         else:
             request.start_append(prediction.best)
-        kept = slice(len(committed))
         return Outcome(
             step=record,
             committed=tuple(committed),
@@ -108,7 +108,12 @@ class Autoregressive:
             return Outcome(prompt_logits=prompt_logits)
         index = len(request.token_ids)
         prediction = predict(
-            self.model.head(hidden[-1:]), 1.0, request.logit_rule, request.draws, Place(0, 0, index), num_committed=index
+            self.model.head(hidden[-1:]),
+            1.0,
+            request.logit_rule,
+            request.draws,
+            Place(0, 0, index),
+            num_committed=index,
         )
         # The draw is what this way of decoding commits.
         token_id = int(prediction.sample)
@@ -130,6 +135,7 @@ def encoding_work(model: DiffusionTransformer, request: Request) -> Work:
     if request.phase is Phase.WAITING:
         prompt = torch.tensor(request.prompt_ids, device=model.device)
         request.start_prefill(model.new_cache(1, request.capacity), prompt)
+    assert request.pending is not None and request.cache is not None
     num_tokens = len(request.pending)
     if request.phase is Phase.PREFILLING:
         num_tokens = min(num_tokens, PREFILL_CHUNK - request.cache.length % PREFILL_CHUNK)
@@ -139,6 +145,7 @@ def encoding_work(model: DiffusionTransformer, request: Request) -> Work:
 def take_encoded(model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "L D"]) -> Tensor | None:
     """Make the encoded rows part of the cache, in place; the prompt's logits [L, V] where the request asks for them."""
     wants_logits = request.phase is Phase.PREFILLING and request.params.prompt_logprobs is not None
+    assert request.cache is not None
     request.cache.advance(len(hidden))
     request.encoded(len(hidden))
     return model.head(hidden) if wants_logits else None

@@ -1,7 +1,9 @@
 """Requests in, events out: the one thread that steps the model, started by work and gone when there is none."""
 
+import atexit
 import logging
 import threading
+import weakref
 from collections import deque
 
 from redraft.engine.handle import Handle
@@ -28,6 +30,8 @@ class Hub:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        # A thread that is inside torch when the interpreter goes away aborts the process.
+        atexit.register(_close, weakref.ref(self))
 
     def submit(self, request: Request, output: Output, handle: Handle) -> None:
         """Queue a request; raises Overloaded where the queue is full, Cancelled where the engine is closed."""
@@ -35,7 +39,9 @@ class Hub:
             if self._is_closed:
                 raise Cancelled("the engine is closed")
             if len(self._inbox) >= MAX_WAITING:
-                raise Overloaded(f"{len(self._inbox)} requests are waiting: want at most {MAX_WAITING}; try again later")
+                raise Overloaded(
+                    f"{len(self._inbox)} requests are waiting: want at most {MAX_WAITING}; try again later"
+                )
             self._inbox.append((request, output, handle))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="redraft-engine", daemon=True)
@@ -108,3 +114,9 @@ class Hub:
         handle.fail(error)
         if entry in self._running:
             self._running.remove(entry)
+
+
+def _close(hub: "weakref.ref[Hub]") -> None:
+    alive = hub()
+    if alive is not None:
+        alive.close()

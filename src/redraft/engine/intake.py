@@ -14,7 +14,6 @@ from redraft.diffusion.predict import LogitRule
 from redraft.diffusion.process import CounterDraws
 from redraft.engine.request import Request
 from redraft.errors import InvalidRequest
-from redraft.text.chat import ChatTemplate
 from redraft.text.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]
@@ -28,7 +27,7 @@ class Intake:
     config: ModelConfig
     defaults: GenerationDefaults
     tokenizer: Tokenizer
-    template: ChatTemplate | None
+    template: Any | None
     max_context: int
     device: torch.device
 
@@ -49,9 +48,9 @@ class Intake:
             raise InvalidRequest("messages: this checkpoint has no chat template, want a plain prompt")
         return self.template.encode(messages, tools=tools, thinking=thinking)
 
-    def request(self, prompt_ids: Sequence[int], params: SamplingParams) -> Request:
+    def request(self, prompt_ids: Sequence[int], given: SamplingParams) -> Request:
         """The request, with defaults filled in and a seed; InvalidRequest names what cannot be done."""
-        params = params.resolved(self.defaults)
+        params: Any = given.resolved(self.defaults)
         canvas_length = params.canvas_length or self.config.canvas_length
         self._check(prompt_ids, params, canvas_length)
         stop_ids = self._stop_ids(params)
@@ -64,18 +63,18 @@ class Intake:
             seed=seed,
             stop_ids=frozenset(stop_ids),
             canvas_length=canvas_length,
-            rules=Rules().filled(params, stop_ids),
+            rules=Rules().filled(params, stop_ids) if params.decoding == "diffusion" else None,
             logit_rule=LogitRule.from_params(params, stop_ids, self.config.vocab_size),
             draws=CounterDraws(seed, self.device),
         )
         if request.capacity > self.max_context:
             raise InvalidRequest(
-                f"prompt of {len(prompt_ids)} tokens and max_tokens={params.max_tokens} ({request.num_canvases} canvases "
-                f"of {canvas_length}) take {request.capacity} tokens of context: want at most {self.max_context}"
+                f"prompt of {len(prompt_ids)} tokens and max_tokens={params.max_tokens} (canvases of {canvas_length}) "
+                f"take {request.capacity} tokens of context: want at most {self.max_context}"
             )
         return request
 
-    def _check(self, prompt_ids: Sequence[int], params: SamplingParams, canvas_length: int) -> None:
+    def _check(self, prompt_ids: Sequence[int], params: Any, canvas_length: int) -> None:
         vocab_size = self.config.vocab_size
         if not prompt_ids:
             raise InvalidRequest("prompt has no tokens: want at least one")
@@ -92,12 +91,10 @@ class Intake:
             value = getattr(params, name)
             if value is not None and value > vocab_size:
                 raise InvalidRequest(f"{name}={value}: want at most the vocabulary, {vocab_size}")
-        if params.decoding == "autoregressive":
-            raise InvalidRequest("decoding='autoregressive': not supported yet, want 'diffusion'")
         if params.constraint is not None:
             raise InvalidRequest(f"constraint={_short(params.constraint)}: not supported yet, leave it out")
 
-    def _stop_ids(self, params: SamplingParams) -> tuple[int, ...]:
+    def _stop_ids(self, params: Any) -> tuple[int, ...]:
         """The checkpoint's end ids, unless ignored, and the caller's."""
         end_ids = () if params.ignore_eos else (self.defaults.eos_token_ids or self.config.eos_token_ids)
         return tuple(dict.fromkeys((*end_ids, *(params.stop_token_ids or ()))))

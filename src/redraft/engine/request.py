@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from redraft.cache.view import CacheView
-from redraft.config import SamplingParams
-from redraft.diffusion.plain import Rules
+from redraft.diffusion.plain import FilledRules
 from redraft.diffusion.predict import LogitRule
 from redraft.diffusion.process import Draws
 from redraft.shapes import Float, Int, Tensor
@@ -29,11 +29,11 @@ class Request:
     """
 
     prompt_ids: tuple[int, ...]
-    params: SamplingParams  # resolved
+    params: Any  # SamplingParams, resolved: nothing that has a default is None
     seed: int
     stop_ids: frozenset[int]
     canvas_length: int
-    rules: Rules  # filled
+    rules: FilledRules | None  # None: left-to-right decoding has none
     logit_rule: LogitRule
     draws: Draws
     submitted: float = field(default_factory=time.monotonic)
@@ -81,6 +81,7 @@ class Request:
     def encoded(self, num_tokens: int) -> None:
         """Record that the first `num_tokens` pending ids are in the cache now."""
         self._leave(Phase.PREFILLING, Phase.APPENDING, Phase.DECODING)
+        assert self.pending is not None
         rest = self.pending[num_tokens:]
         self.pending = rest if len(rest) else None
 
@@ -113,6 +114,10 @@ class Request:
         self._leave(Phase.PREFILLING, Phase.DECODING)
         self.phase, self.pending = Phase.DECODING, next_input
         self.token_ids.append(token_id)
+
+    def cut(self, num_tokens: int) -> None:
+        """Keep the first tokens of the reply only: a stop string ended it earlier than its canvas did."""
+        del self.token_ids[num_tokens:]
 
     def finish(self, reason: str | None) -> None:
         """End the request, from any phase; None means that it failed or was cancelled."""
