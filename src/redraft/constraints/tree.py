@@ -79,9 +79,13 @@ class Special:
 
 @dataclass(frozen=True)
 class FreeTokens:
-    """Any valid UTF-8 text that starts in at most `max_tokens` tokens; None means as many as the budget allows."""
+    """Any valid UTF-8 text, holding none of the strings `without`, in which at most `max_tokens` tokens begin.
+
+    None means as many as the budget allows.
+    """
 
     max_tokens: int | None
+    without: tuple[str, ...] = ()
 
 
 Node = Union[Text, Chars, Seq, Either, Repeat, Both, Minus, Special, FreeTokens]

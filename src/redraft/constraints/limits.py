@@ -1,0 +1,53 @@
+"""How large a constraint may grow while it is compiled, and the meter that refuses one that grows larger."""
+
+import time
+from dataclasses import dataclass
+
+from redraft.errors import InvalidRequest
+
+NETWORK_FACTOR = 20  # states before determinisation, per allowed automaton state
+RAW_FACTOR = 5  # states before minimisation, per allowed automaton state
+WORK_FACTOR = 100  # members of all state subsets together, per allowed automaton state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Caps of one compilation; crossing one raises InvalidRequest with both numbers."""
+
+    states: int = 20_000  # of the minimal byte automaton
+    edges: int = 200_000  # of the token automaton
+    seconds: float = 30.0
+
+
+class Meter:
+    """Counts what one compilation has used; `check` raises InvalidRequest past a limit. The clock starts here."""
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self._end = time.monotonic() + limits.seconds
+        self._members = 0
+
+    def check_time(self) -> None:
+        if time.monotonic() > self._end:
+            raise InvalidRequest(f"constraint: compiling took more than {self.limits.seconds:g} s, the limit")
+
+    def check_network(self, num_states: int) -> None:
+        """Called as the nondeterministic network grows."""
+        self._check("network states", num_states, NETWORK_FACTOR * self.limits.states)
+
+    def check_subset(self, num_states: int, num_members: int) -> None:
+        """Called once per new deterministic state, with the number of network states it stands for."""
+        self._members += num_members
+        self._check("automaton states before minimising", num_states, RAW_FACTOR * self.limits.states)
+        self._check("network states followed at once, in all", self._members, WORK_FACTOR * self.limits.states)
+        self.check_time()
+
+    def check_states(self, num_states: int) -> None:
+        self._check("automaton states", num_states, self.limits.states)
+
+    def check_edges(self, num_edges: int) -> None:
+        self._check("token edges", num_edges, self.limits.edges)
+
+    def _check(self, what: str, seen: int, limit: int) -> None:
+        if seen > limit:
+            raise InvalidRequest(f"constraint: {seen:,} {what} or more, the limit is {limit:,}; make it smaller")
