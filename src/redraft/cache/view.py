@@ -1,6 +1,6 @@
 """What attention reads: one request's (or one even batch's) keys and values, behind one small protocol."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -11,6 +11,7 @@ from redraft.shapes import Float, Tensor
 KeysValues = tuple[Float[Tensor, "B S G H"], Float[Tensor, "B S G H"]]
 
 
+@runtime_checkable
 class CacheView(Protocol):
     """The cached tokens of the requests of one segment. All of them hold `length` tokens."""
 
@@ -117,7 +118,7 @@ class AutogradCache:
     def first(self, num_requests: int) -> "AutogradCache":
         """A view of the held tokens of the first requests, cut off from their graph."""
         copy = AutogradCache.__new__(AutogradCache)
-        copy.length, copy._window, copy._is_sliding = self.length, self._window, self._is_sliding
+        copy.length = self.length
         copy._rows = [
             None if rows is None else (rows[0][:num_requests].detach(), rows[1][:num_requests].detach())
             for rows in self._rows

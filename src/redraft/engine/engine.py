@@ -21,6 +21,7 @@ from redraft.engine.scheduler import Scheduler
 from redraft.errors import InvalidRequest, LoadError
 from redraft.model.transformer import DiffusionTransformer
 from redraft.reply import Reply
+from redraft.text.chat import ChatTemplate
 from redraft.text.tokenizer import Tokenizer
 
 DEFAULT_PARAMS = SamplingParams()
@@ -72,7 +73,7 @@ class Engine:
             config=model.config,
             defaults=read_generation_defaults(path),
             tokenizer=self.tokenizer,
-            template=None,
+            template=ChatTemplate.from_directory(path, self.tokenizer),
             max_context=config.max_context or longest,
             device=model.device,
         )

@@ -14,6 +14,7 @@ from redraft.diffusion.predict import LogitRule
 from redraft.diffusion.process import CounterDraws
 from redraft.engine.request import Request
 from redraft.errors import InvalidRequest
+from redraft.text.chat import ChatTemplate
 from redraft.text.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]
@@ -27,7 +28,7 @@ class Intake:
     config: ModelConfig
     defaults: GenerationDefaults
     tokenizer: Tokenizer
-    template: Any | None
+    template: ChatTemplate
     max_context: int
     device: torch.device
 
@@ -44,8 +45,6 @@ class Intake:
 
     def chat_ids(self, messages: Messages, tools: Sequence[Mapping[str, Any]] | None, thinking: bool) -> list[int]:
         """Ids of a conversation through the checkpoint's chat template."""
-        if self.template is None:
-            raise InvalidRequest("messages: this checkpoint has no chat template, want a plain prompt")
         return self.template.encode(messages, tools=tools, thinking=thinking)
 
     def request(self, prompt_ids: Sequence[int], given: SamplingParams) -> Request:

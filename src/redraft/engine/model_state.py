@@ -5,7 +5,7 @@ one forward, whatever their phases, and hands each its own rows back. To add a d
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from redraft.diffusion.predict import Prediction
 from redraft.engine.request import Request
@@ -49,6 +49,7 @@ class Outcome:
     prompt_logits: Float[Tensor, "L V"] | None = None  # of the encoded rows, where the request asks for them
 
 
+@runtime_checkable
 class ModelFamily(Protocol):
     """One way of making text with a model. Holds no state of a request: that lives in Request."""
 
