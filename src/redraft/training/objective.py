@@ -1,0 +1,148 @@
+"""The training loss: a clean prompt encoded causally, one noised canvas denoised given it.
+
+The objective of DiffusionGemma's first stage (arXiv 2608.00146): noise proportion uniform in (0, 1), noise uniform over
+the whole vocabulary, plain cross-entropy on every canvas position, self-conditioning on half of the examples.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from redraft.cache.view import AutogradCache
+from redraft.model.masks import Role, Segment
+from redraft.model.moe import Routing
+from redraft.model.transformer import DiffusionTransformer, PackedBatch
+from redraft.shapes import Float, Int, Tensor
+from redraft.training.data import Group
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Weights of the loss terms."""
+
+    autoregressive: float = 0.1  # next-token loss of the encoder
+    autoregressive_on_canvas: bool = False  # over prompt and canvas; else over the prompt alone
+    balance: float = 1e-2  # evenness of the routers
+    self_conditioning: float = 0.5  # share of the examples that see their own first prediction
+
+
+class Losses(NamedTuple):
+    """Scalars in fp32; `total` carries the gradient, the others are for the record."""
+
+    total: Tensor
+    denoise: Tensor
+    autoregressive: Tensor
+    balance: Tensor
+
+
+def corrupt(group: Group, proportions: Float[Tensor, "B"], vocab_size: int, generator: torch.Generator) -> Tensor:
+    """The canvas with each token replaced, with its example's probability, by a uniform id (which may equal it)."""
+    noise = torch.randint(vocab_size, group.canvas.shape, generator=generator)
+    is_noised = torch.rand(group.canvas.shape, generator=generator) < proportions[:, None]
+    if group.is_fixed is not None:
+        is_noised &= ~group.is_fixed
+    return torch.where(is_noised, noise, group.canvas)
+
+
+def spread_proportions(count: int, generator: torch.Generator) -> Float[Tensor, "count"]:
+    """`count` numbers, each uniform in (0, 1), one in every interval of length 1 / count, in random order."""
+    steps = torch.randperm(count, generator=generator)
+    return (steps + torch.rand(count, generator=generator)) / count
+
+
+def balance_loss(routings: Sequence[Routing]) -> Float[Tensor, ""]:
+    """Mean over layers of E * sum_e (share of choices that fell on e) * (mean probability of e): 1 when even."""
+
+    def one(routing: Routing) -> Tensor:
+        num_experts = routing.probabilities.shape[-1]
+        share = torch.bincount(routing.expert_ids.flatten(), minlength=num_experts) / routing.expert_ids.numel()
+        return num_experts * (share * routing.probabilities.mean(0)).sum()
+
+    return torch.stack([one(routing) for routing in routings]).mean()
+
+
+def training_loss(
+    model: DiffusionTransformer,
+    groups: Sequence[Group],
+    objective: Objective,
+    generator: torch.Generator,
+    hidden: Callable[..., Tensor] | None = None,
+) -> Losses:
+    """The loss of one batch. `generator` (on CPU) makes noise and coins; no other randomness.
+
+    Self-conditioning goes to the first examples of each group, their number drawn so that its expectation is exact;
+    noise proportions are shuffled over examples, so who comes first means nothing.
+    """
+    run = hidden or model.hidden
+    device = model.device
+    count = sum(map(len, groups))
+    proportions = spread_proportions(count, generator).split([len(group) for group in groups])
+    noisy = [corrupt(g, p, model.vocab_size, generator).to(device) for g, p in zip(groups, proportions, strict=True)]
+    prompts = [group.prompt.to(device) for group in groups]
+    canvases = [group.canvas.to(device) for group in groups]
+    caches = [AutogradCache(model.config) for _ in groups]
+    routings: list[Routing] = []
+
+    texts = prompts
+    if objective.autoregressive_on_canvas:
+        texts = [torch.cat(pair, dim=1) for pair in zip(prompts, canvases, strict=True)]
+    encoded = run(_pack(texts, Role.ENCODE, caches), routings)
+    for cache, prompt in zip(caches, prompts, strict=True):
+        cache.advance(prompt.shape[1])
+    autoregressive = F.cross_entropy(model.head(encoded), _next_tokens(texts), ignore_index=-100)
+
+    signal = _signal(model, run, noisy, caches, objective.self_conditioning, generator)
+    batch = _pack(noisy, Role.DENOISE, caches, signal)
+    logits = model.head(run(batch, routings))
+    denoise = F.cross_entropy(logits, torch.cat([canvas.flatten() for canvas in canvases]))
+    balance = balance_loss(routings)
+    total = denoise + objective.autoregressive * autoregressive + objective.balance * balance
+    return Losses(total, denoise.detach(), autoregressive.detach(), balance.detach())
+
+
+def _pack(
+    rows: Sequence[Int[Tensor, "B L"]], role: Role, caches: Sequence[AutogradCache], signal: Tensor | None = None
+) -> PackedBatch:
+    """One segment per group, positions from the end of what its cache holds."""
+    segments, positions, start = [], [], 0
+    for ids, cache in zip(rows, caches, strict=True):
+        B, L = ids.shape
+        segments.append(Segment(start, B, L, role, cache))
+        positions.append(torch.arange(cache.length, cache.length + L, device=ids.device).repeat(B))
+        start += B * L
+    token_ids = torch.cat([ids.flatten() for ids in rows])
+    return PackedBatch(token_ids, torch.cat(positions), signal, tuple(segments))
+
+
+def _next_tokens(texts: Sequence[Int[Tensor, "B L"]]) -> Int[Tensor, "T"]:
+    """For every row the id that follows it; -100 after the last."""
+    return torch.cat([F.pad(ids[:, 1:], (0, 1), value=-100).flatten() for ids in texts])
+
+
+def _signal(
+    model: DiffusionTransformer,
+    run: Callable[..., Tensor],
+    noisy: Sequence[Int[Tensor, "B C"]],
+    caches: Sequence[AutogradCache],
+    share: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "T D"] | None:
+    """Soft embeddings of a first prediction at temperature 1, without gradient; exact zeros where the coin fell off."""
+    coin = torch.rand(1, generator=generator).item()
+    counts = [int(share * len(ids) + coin) for ids in noisy]
+    chosen = [(ids[:n], cache.first(n)) for ids, cache, n in zip(noisy, caches, counts, strict=True) if n]
+    if not chosen:
+        return None
+    with torch.no_grad():
+        batch = _pack([ids for ids, _ in chosen], Role.DENOISE, [cache for _, cache in chosen])
+        soft = model.soft_embedding(model.head(run(batch)))
+    signal = soft.new_zeros(sum(ids.numel() for ids in noisy), soft.shape[1])
+    row = done = 0
+    for ids, n in zip(noisy, counts, strict=True):
+        size = n * ids.shape[1]
+        signal[row : row + size] = soft[done : done + size]
+        row, done = row + ids.numel(), done + size
+    return signal
