@@ -1,0 +1,79 @@
+"""The `redraft` command: arguments and printing, no logic. Nothing heavy is imported before a command needs it."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from redraft import __version__
+from redraft.cli.output import exit_code, show_error
+from redraft.errors import RedraftError
+
+# command: (module, what help says about it). The module is imported when the command runs or shows its own help.
+COMMANDS = {
+    "demo": ("redraft.cli.demo", "watch the shipped models work on real input"),
+    "generate": ("redraft.cli.generate", "continue a prompt, or a file of prompts"),
+    "run": ("redraft.cli.chat", "chat with a model"),
+    "check": ("redraft.cli.check", "this machine, and whether a model fits it"),
+    "replay": ("redraft.cli.replay", "watch a recorded run again"),
+    "bench": ("redraft.cli.bench", "measure speed against bare products and transformers"),
+}
+
+WELCOME = """\
+redraft {version}: run, steer, serve and train text-diffusion models
+
+  redraft demo                        watch a small model solve Sudokus, here
+  redraft generate "def mean(xs):"    continue a prompt
+  redraft run                         chat in this terminal
+  redraft check                       what this machine can run
+
+all commands: redraft --help"""
+
+
+class Commands(click.Group):
+    """The table above as a click group."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="redraft")
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """Run, steer, serve and train text-diffusion language models."""
+    if context.invoked_subcommand is None:
+        click.echo(WELCOME.format(version=__version__))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and exits: 0 fine, 1 failed, 2 wrong request, 130 cancelled with Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 gets ? for what it cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    command = next((argument for argument in arguments if argument in COMMANDS), "")
+    try:
+        status = commands.main(arguments, prog_name="redraft", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("cancelled", err=True)
+        status = 130
+    except BrokenPipeError:  # the reader went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except (RedraftError, click.ClickException, OSError) as error:
+        show_error(error, command)
+        status = exit_code(error)
+    sys.exit(status or 0)

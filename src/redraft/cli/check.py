@@ -1,0 +1,73 @@
+"""`redraft check`: this machine, and whether a model fits it."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from redraft.checkpoint.fetch import shipped_models
+from redraft.cli.options import json_option
+from redraft.cli.output import print_json, waiting
+
+if TYPE_CHECKING:
+    from redraft.benchmark.fit import Fit
+    from redraft.benchmark.machine import Machine
+
+
+@click.command(short_help="This machine, and whether a model fits it.")
+@click.argument("model", required=False)
+@json_option
+def check(model: str | None, as_json: bool) -> None:
+    """Say what this machine has: device, memory, number formats, compiler, shipped models.
+
+    With MODEL (a shipped model, a directory or a hub id), also whether it fits, at which precision and with how much
+    context. Weights are not downloaded for it.
+    """
+    with waiting("looking ..."):
+        from redraft.benchmark.fit import DTYPES, config_of, fit, num_parameters
+        from redraft.benchmark.machine import this_machine
+
+        machine = this_machine()
+        config = config_of(model) if model else None
+    fits = [fit(config, machine.memory_free, dtype) for dtype in DTYPES] if config else []
+    if as_json:
+        record: dict[str, Any] = {**asdict(machine), "shipped_models": shipped_models()}
+        if config:
+            sizes = {"model": model, "parameters": num_parameters(config), "canvas_length": config.canvas_length}
+            record["fit"] = {**sizes, "precisions": [{**asdict(one), "fits": one.fits} for one in fits]}
+        print_json(record)
+        return
+    for name, text in _facts(machine):
+        click.echo(f"{name:<10}{text}")
+    if config and model:
+        longest = config.max_position_embeddings
+        click.echo(f"\n{model}: {num_parameters(config) / 1e9:.3g} B parameters, context up to {longest} tokens")
+        for one in fits:
+            click.echo(_verdict(one, machine))
+
+
+def _facts(machine: "Machine") -> list[tuple[str, str]]:
+    fast = "in hardware" if machine.has_fast_bfloat16 else "emulated, slow"
+    cores = f"{machine.num_cores} cores, {machine.num_threads} threads"
+    compiler = machine.compiler or "none found"
+    return [
+        (
+            "redraft",
+            f"{machine.versions['redraft']}, torch {machine.versions['torch']}, Python {machine.versions['python']}",
+        ),
+        ("device", f"{machine.device}: {machine.device_name}" + (f", {cores}" if machine.device == "cpu" else "")),
+        ("memory", f"{machine.memory_free / 1e9:.1f} GB free of {machine.memory_total / 1e9:.1f} GB"),
+        ("dtypes", f"{machine.default_dtype} by default; bfloat16 {fast}"),
+        ("compiler", f"{compiler}, ninja {'found' if machine.has_ninja else 'not found'}"),
+        ("models", ", ".join(shipped_models()) or "none shipped"),
+    ]
+
+
+def _verdict(fit: "Fit", machine: "Machine") -> str:
+    needs = (
+        f"weights {fit.weights / 1e9:.3g} GB, cache {fit.cache_per_token / 1e3:.0f} kB a token, "
+        f"about {fit.working / 1e9:.2g} GB to work in"
+    )
+    free = f"{machine.memory_free / 1e9:.1f} GB"
+    verdict = f"fits in {free} with {fit.context} tokens of context" if fit.fits else f"does not fit in {free}"
+    return f"  {fit.dtype:<9} {needs}\n{'':<12}{verdict}"
