@@ -12,7 +12,7 @@ from redraft.engine.model_state import Outcome, StepRecord
 from redraft.engine.request import Phase, Request
 from redraft.reply import Commit, Draft, Reply, TokenLogprob, Usage
 from redraft.shapes import Float, Int, Tensor
-from redraft.text.detokenize import Detokenizer
+from redraft.text.reply_parser import ReplyParser
 from redraft.text.tokenizer import Tokenizer
 
 
@@ -23,9 +23,9 @@ class Output:
         self._tokenizer = tokenizer
         self._label = label
         self._warnings = tuple(warnings)
-        self._detokenizer = Detokenizer(tokenizer, request.params.stop or ())
+        self._parser = ReplyParser(tokenizer, request.params.stop or ())
         self._events: list[Draft | Commit] = []  # of a recorded trace
-        self._text: list[str] = []
+        self._text: dict[str, list[str]] = {"answer": [], "reasoning": []}
         self._logprobs: list[TokenLogprob] = []
         self._prompt_logprobs: list[TokenLogprob | None] = [None]
 
@@ -37,7 +37,7 @@ class Output:
         if outcome.step is not None and (wants_drafts or request.params.record_trace):
             events.append(self._draft(request, outcome.step))
         if outcome.committed is not None:
-            events.append(self._commit(request, outcome))
+            events += self._commits(request, outcome)
         if request.params.record_trace:
             self._events += events
         return events
@@ -50,7 +50,7 @@ class Output:
         if params.record_trace:
             trace = Trace(model=self._label, seed=request.seed, params=params.as_dict(), events=tuple(self._events))
         return Reply(
-            text="".join(self._text),
+            text="".join(self._text["answer"]),
             token_ids=tuple(request.token_ids),
             finish_reason=request.finish_reason,
             seed=request.seed,
@@ -59,27 +59,31 @@ class Output:
             logprobs=None if params.logprobs is None else tuple(self._logprobs[:num_tokens]),
             prompt_logprobs=None if params.prompt_logprobs is None else tuple(self._prompt_logprobs),
             trace=trace,
-            warnings=self._warnings,
+            reasoning="".join(self._text["reasoning"]) or None,
+            tool_calls=tuple(self._parser.tool_calls),
+            warnings=(*self._warnings, *self._parser.warnings),
         )
 
-    def _commit(self, request: Request, outcome: Outcome) -> Commit:
+    def _commits(self, request: Request, outcome: Outcome) -> list[Commit]:
+        """One event per channel the committed ids touch; ends the request where its text met a stop string."""
         committed = outcome.committed or ()
-        num_before = len(request.token_ids) - len(committed)
         # A stop id never shows in the text, even one that stands for text elsewhere.
-        ends_at_stop = bool(committed) and committed[-1] in request.stop_ids
-        pieces = [self._detokenizer.push(committed[:-1] if ends_at_stop else committed)]
+        stop_id = committed[-1:] if committed and committed[-1] in request.stop_ids else ()
+        segments = self._parser.push(committed[: len(committed) - len(stop_id)])
         if request.phase is Phase.FINISHED:
-            pieces.append(self._detokenizer.finish())
-        num_kept = next((piece.num_tokens for piece in pieces if piece.num_tokens is not None), None)
-        if num_kept is not None:
-            request.cut(num_kept)
+            segments += self._parser.finish()
+        if self._parser.num_tokens is not None:
+            request.cut(self._parser.num_tokens)
             request.finish("stop")
-            committed = tuple(request.token_ids[num_before:])
-        text = "".join(piece.text for piece in pieces)
-        self._text.append(text)
+            stop_id = ()
         if request.params.logprobs is not None and outcome.logprobs is not None:
-            self._logprobs += _token_logprobs(torch.tensor(outcome.committed), outcome.logprobs, outcome.top)
-        return Commit(token_ids=committed, text=text)
+            self._logprobs += _token_logprobs(torch.tensor(committed), outcome.logprobs, outcome.top)
+        commits = [Commit(token_ids=s.token_ids, text=s.text, channel=s.channel) for s in segments]
+        if stop_id:
+            commits.append(Commit(token_ids=stop_id, text=""))
+        for commit in commits:
+            self._text[commit.channel].append(commit.text)
+        return commits
 
     def _draft(self, request: Request, step: StepRecord) -> Draft:
         stop_rule = request.rules and request.rules.stop
