@@ -8,6 +8,7 @@ from redraft.errors import InvalidRequest
 NETWORK_FACTOR = 20  # states before determinisation, per allowed automaton state
 RAW_FACTOR = 5  # states before minimisation, per allowed automaton state
 WORK_FACTOR = 100  # members of all state subsets together, per allowed automaton state
+PAIRS_FACTOR = 100  # (state, state after) pairs of all token effects, per allowed token edge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,10 @@ class Meter:
 
     def check_edges(self, num_edges: int) -> None:
         self._check("token edges", num_edges, self.limits.edges)
+
+    def check_pairs(self, num_pairs: int) -> None:
+        """Called as token effects are collected."""
+        self._check("pairs of states in token effects", num_pairs, PAIRS_FACTOR * self.limits.edges)
 
     def _check(self, what: str, seen: int, limit: int) -> None:
         if seen > limit:
