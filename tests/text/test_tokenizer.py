@@ -90,6 +90,15 @@ def test_a_token_that_only_the_config_names_is_a_control_token(sentencepiece):
     assert marker not in sentencepiece.encode_plain("a<|tool_call>b")
 
 
+def test_a_marker_of_replies_is_a_control_token_whatever_the_files_say(tmp_path, byte_level_directory):
+    layout = json.loads((byte_level_directory / "tokenizer.json").read_text())
+    for token in layout["added_tokens"]:
+        token["special"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(layout))
+    tokenizer = Tokenizer.from_directory(tmp_path)
+    assert tokenizer.control_tokens.keys() == {"<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", '<|"|>'}
+
+
 def test_an_added_token_that_is_not_special_keeps_its_text(sentencepiece):
     tag = sentencepiece.token_id("<b>")
     assert sentencepiece.encode_plain("a<b>")[-1] == tag

@@ -12,13 +12,16 @@ import tokenizers
 from redraft.errors import InvalidRequest, LoadError
 
 SUFFIX_MARKER = "<|suffix|>"  # goes before the part of an infill's suffix that does not fit the canvas
+# Added tokens that are control tokens even where neither file says so: replies are parsed by them (model.md 1.9).
+_MARKERS = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", '<|"|>'))
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Tokenizer:
     """What a checkpoint's tokenizer.json and tokenizer_config.json say, with a byte table.
 
-    A *control token* is one that tokenizer.json marks special or tokenizer_config.json names; it has no text.
+    A *control token* is one that tokenizer.json marks special or tokenizer_config.json names, or a marker replies are
+    parsed by; it has no text.
     `token_bytes[id]` is what an id adds to the text, None for control tokens and for ids without a token.
     Safe to share between threads.
     """
@@ -37,8 +40,9 @@ class Tokenizer:
         except Exception as error:  # tokenizers raises bare Exception
             raise LoadError(f"{file}: no tokenizer that can be read ({error})") from error
         vocab = self._tokenizer.get_vocab(with_added_tokens=True)
-        named = {name for name in _names(config) if name in vocab}
-        flagged = {token["content"] for token in layout.get("added_tokens", ()) if token["special"]}
+        added = {token["content"]: token["special"] for token in layout.get("added_tokens", ())}
+        flagged = {name for name, is_special in added.items() if is_special}
+        named = {name for name in _names(config) if name in vocab} | (_MARKERS & added.keys())
         self._unmarked = sorted(named - flagged)
         self._mark(self._tokenizer)
         self.control_tokens: dict[str, int] = {name: vocab[name] for name in sorted(named | flagged)}
@@ -102,7 +106,7 @@ class Tokenizer:
         return plain
 
     def _mark(self, tokenizer: tokenizers.Tokenizer) -> None:
-        """Makes control tokens, in place, of those that only tokenizer_config.json names."""
+        """Makes control tokens, in place, of those that tokenizer.json does not mark special."""
         tokenizer.add_special_tokens(
             [tokenizers.AddedToken(name, special=True, normalized=False) for name in self._unmarked]
         )
