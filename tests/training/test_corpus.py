@@ -7,7 +7,7 @@ import json
 import pytest
 
 from redraft.errors import InvalidRequest
-from redraft.training.corpus import SPLITS, gather, is_held_out, split_of, texts
+from redraft.training.corpus import SPLITS, credit_lines, gather, is_held_out, split_of, texts
 
 NAMES = ["iniconfig", "attrs", "packaging", "h11"]  # attrs is a held-out package
 
@@ -43,6 +43,12 @@ def test_the_manifest_names_each_package_and_the_hash_of_each_split(corpus):
             manifest["splits"][split]["sha256"] == hashlib.sha256((corpus / f"{split}.jsonl").read_bytes()).hexdigest()
         )
         assert manifest["splits"][split]["files"] == len(rows(corpus, split))
+
+
+def test_credits_name_the_packages_trained_on(corpus):
+    lines = credit_lines(json.loads((corpus / "manifest.json").read_text()))
+    assert [line.split()[1] for line in lines] == sorted(set(NAMES) - {"attrs"})
+    assert all(line.endswith(")") for line in lines)
 
 
 def test_a_held_out_package_is_nowhere_else(corpus):

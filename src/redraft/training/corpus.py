@@ -7,19 +7,20 @@ gather(Path("corpus"), seed=0, evaluation_data=Path("../shared/data"))
 import gzip
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from redraft.errors import InvalidRequest
 from redraft.training.filters import EvaluationOverlap, NearDuplicates, why_unfit, without_licence_header
-from redraft.training.sources import Package, packages
+from redraft.training.sources import STANDARD_LIBRARY, Package, packages
 
 SPLITS = ("train", "heldout_files", "heldout_packages")
 HELD_OUT_FILES = 50  # one file in this many
 HELD_OUT_PACKAGES = 16  # one package in this many
-MAX_PACKAGE_BYTES = 8_000_000  # no package drowns the others
+MAX_PACKAGE_BYTES = 4_000_000  # no package drowns the others; the standard library may
 
 
 def gather(
@@ -63,6 +64,12 @@ def texts(corpus: Path, split: str = "train") -> Iterator[str]:
             yield json.loads(line)["text"]
 
 
+def credit_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """One line per package in a manifest's train split, for NOTICE: name, version, licence."""
+    used = (package for package in manifest["packages"] if package["files"] and not package["held_out"])
+    return [f"- {package['name']} {package['version']} ({package['licence']})" for package in used]
+
+
 def is_held_out(package: str) -> bool:
     """Whether a whole package is kept for evaluation."""
     return _hash(f"package {package}") % HELD_OUT_PACKAGES == 0
@@ -79,7 +86,7 @@ def _kept_files(
     package: Package, seed: int, duplicates: NearDuplicates, overlap: EvaluationOverlap, dropped: Counter[str]
 ) -> Iterator[dict[str, str]]:
     """Rows of a package's files that pass, in seeded order, up to the cap; counts the others by reason, in place."""
-    budget = MAX_PACKAGE_BYTES
+    budget = math.inf if package.name == STANDARD_LIBRARY else MAX_PACKAGE_BYTES
     for path in sorted(package.paths, key=lambda path: _hash(f"{seed} {package.name}/{path}")):
         try:
             text = package.read(path)
