@@ -212,6 +212,7 @@ def test_temperature_zero_accepts_only_argmax_tokens():
         {"decoding": "autoregressive"},
         {"seed": 8},
         {"canvas_length": C + 1},
+        {"min_tokens": C + 1},
     ],
 )
 def test_what_it_cannot_honour_is_refused_by_name(params):

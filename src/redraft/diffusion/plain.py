@@ -158,7 +158,10 @@ def _check_params(params: SamplingParams, model: BareModel, generator: torch.Gen
         raise InvalidRequest(f"seed={params.seed}: generate_plain draws from its generator argument, leave seed out")
     if params.canvas_length is not None and params.canvas_length > model.canvas_length:
         raise InvalidRequest(f"canvas_length={params.canvas_length}: want 1 to {model.canvas_length}")
-    return params.resolved(GenerationDefaults(), min_tokens=0)
+    resolved: Any = params.resolved(GenerationDefaults(), min_tokens=0)
+    if resolved.min_tokens > resolved.max_tokens:
+        raise InvalidRequest(f"min_tokens={params.min_tokens}: want at most max_tokens, {resolved.max_tokens}")
+    return resolved
 
 
 def _stop_ids(params: SamplingParams, model: BareModel) -> tuple[int, ...]:

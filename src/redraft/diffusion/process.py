@@ -14,7 +14,9 @@ from redraft.kernels.random import Stream, as_ids, as_uniforms, philox, random_i
 from redraft.kernels.statistics import inverse_cdf
 from redraft.shapes import Float, Int, Tensor
 
+# Words are made for a block of places at once: a canvas takes them step by step, left-to-right decoding one by one.
 _STEPS_PER_BLOCK = 8
+_POSITIONS_PER_BLOCK = 64
 
 
 class Place(NamedTuple):
@@ -69,9 +71,14 @@ class CounterDraws:
         return as_ids(self._words(place, num_rows, Stream.RENOISE), vocab_size)
 
     def _words(self, place: Place, num_rows: int, stream: Stream) -> Int[Tensor, "R"]:
-        block, index = divmod(place.denoising_step, _STEPS_PER_BLOCK)
-        key = (self.seed, place.canvas_index, block * _STEPS_PER_BLOCK, stream, place.position, num_rows, self.device)
-        return _word_block(*key)[index]
+        canvas_index, step, position = place
+        if num_rows == 1:
+            first = position - position % _POSITIONS_PER_BLOCK
+            block = _word_block(self.seed, canvas_index, step, 1, stream, first, _POSITIONS_PER_BLOCK, self.device)
+            return block[0, position - first : position - first + 1]
+        first = step - step % _STEPS_PER_BLOCK
+        block = _word_block(self.seed, canvas_index, first, _STEPS_PER_BLOCK, stream, position, num_rows, self.device)
+        return block[step - first]
 
 
 @dataclass(frozen=True)
@@ -107,16 +114,17 @@ def _word_block(
     seed: int,
     canvas_index: int,
     first_step: int,
+    num_steps: int,
     stream: Stream,
     first_position: int,
-    num_rows: int,
+    num_positions: int,
     device: torch.device | str,
-) -> Int[Tensor, "steps R"]:
-    """First words of several denoising steps at once: some 80 tiny tensor operations, paid once per block.
+) -> Int[Tensor, "steps positions"]:
+    """First words of many places: some 80 tiny tensor operations, which cost the same for one place as for a block.
 
     A pure function, so remembering its result changes nothing but time. Callers do not write to it.
     """
-    steps = torch.arange(first_step, first_step + _STEPS_PER_BLOCK, device=device).repeat_interleave(num_rows)
-    positions = torch.arange(first_position, first_position + num_rows, device=device).repeat(_STEPS_PER_BLOCK)
+    steps = torch.arange(first_step, first_step + num_steps, device=device).repeat_interleave(num_positions)
+    positions = torch.arange(first_position, first_position + num_positions, device=device).repeat(num_steps)
     words = philox(seed, canvas_index, steps, stream, positions)[:, 0]
-    return words.contiguous().view(_STEPS_PER_BLOCK, num_rows)
+    return words.contiguous().view(num_steps, num_positions)
