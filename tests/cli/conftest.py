@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -28,7 +29,7 @@ class FakeEngine:
 
     def __post_init__(self):
         self.tokenizer = SimpleNamespace(decode=letters)
-        self.intake = SimpleNamespace(defaults=GenerationDefaults())
+        self.intake = SimpleNamespace(defaults=GenerationDefaults(), template=object())
 
     def stream(self, prompt, params=None, tools=None, thinking=False):
         self.asked.append((prompt, params or SamplingParams()))
@@ -58,7 +59,7 @@ class FakeEngine:
             converged=(True,),
             seconds=0.5,
         )
-        trace = SimpleNamespace(events=tuple(events), save=lambda path: open(path, "w").write("trace"))
+        trace = SimpleNamespace(events=tuple(events), save=lambda path: Path(path).write_text("trace"))
         reply = Reply(
             text=text,
             token_ids=ids,

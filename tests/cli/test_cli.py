@@ -95,7 +95,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback():
 
 
 def test_a_terminal_that_is_not_utf8_gets_a_question_mark(tmp_path):
-    code = f"""
+    code = """
 import sys, click, redraft.cli
 @click.command()
 def demo(): click.echo("caf\\u00e9 \\u2713")

@@ -10,7 +10,7 @@ import click
 from redraft.cli.options import EngineArguments, engine_options, sampling_options
 from redraft.cli.output import make_console, note, play_live, show_error, show_figures, step_limit
 from redraft.config import SamplingParams
-from redraft.errors import RedraftError
+from redraft.errors import InvalidRequest, RedraftError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,10 @@ class Chat:
 
     def command(self, line: str) -> bool:
         """Runs a line that starts with a slash; False when the chat is over."""
-        name, *values = shlex.split(line[1:]) or ["help"]
+        try:
+            name, *values = shlex.split(line[1:]) or ["help"]
+        except ValueError as error:
+            raise InvalidRequest(f"{line}: {error}") from None
         if name == "exit":
             return False
         if name == "new":
@@ -103,6 +106,10 @@ def run(chat_model: str | None, thinking: bool, engine_arguments: EngineArgument
         engine_arguments = replace(engine_arguments, model=chat_model)
     is_typed = sys.stdin.isatty()
     with engine_arguments.load() as engine:
+        if engine.intake.template is None:
+            raise InvalidRequest(
+                f"{engine_arguments.model} has no chat template: want one that has, or redraft generate"
+            )
         chat = Chat(engine, make_console(), params, thinking)
         if is_typed:
             import readline  # noqa: F401 (line editing and history for input())
@@ -114,7 +121,7 @@ def run(chat_model: str | None, thinking: bool, engine_arguments: EngineArgument
                     return
                 if line and not line.startswith("/"):
                     chat.say(line)
-            except (RedraftError, click.ClickException, ValueError) as error:
+            except (RedraftError, click.ClickException) as error:
                 if not is_typed:
                     raise
                 show_error(error, "run")

@@ -41,7 +41,7 @@ def check(model: str | None, as_json: bool) -> None:
         click.echo(f"{name:<10}{text}")
     if config and model:
         longest = config.max_position_embeddings
-        click.echo(f"\n{model}: {num_parameters(config) / 1e9:.3g} B parameters, context up to {longest} tokens")
+        click.echo(f"\n{model}: {_short(num_parameters(config))} parameters, context up to {longest} tokens")
         for one in fits:
             click.echo(_verdict(one, machine))
 
@@ -56,7 +56,7 @@ def _facts(machine: "Machine") -> list[tuple[str, str]]:
             f"{machine.versions['redraft']}, torch {machine.versions['torch']}, Python {machine.versions['python']}",
         ),
         ("device", f"{machine.device}: {machine.device_name}" + (f", {cores}" if machine.device == "cpu" else "")),
-        ("memory", f"{machine.memory_free / 1e9:.1f} GB free of {machine.memory_total / 1e9:.1f} GB"),
+        ("memory", f"{_short(machine.memory_free)}B free of {_short(machine.memory_total)}B"),
         ("dtypes", f"{machine.default_dtype} by default; bfloat16 {fast}"),
         ("compiler", f"{compiler}, ninja {'found' if machine.has_ninja else 'not found'}"),
         ("models", ", ".join(shipped_models()) or "none shipped"),
@@ -65,9 +65,18 @@ def _facts(machine: "Machine") -> list[tuple[str, str]]:
 
 def _verdict(fit: "Fit", machine: "Machine") -> str:
     needs = (
-        f"weights {fit.weights / 1e9:.3g} GB, cache {fit.cache_per_token / 1e3:.0f} kB a token, "
-        f"about {fit.working / 1e9:.2g} GB to work in"
+        f"weights {_short(fit.weights)}B, cache {_short(fit.cache_per_token)}B a token, "
+        f"about {_short(fit.working)}B to work in"
     )
-    free = f"{machine.memory_free / 1e9:.1f} GB"
+    free = f"{_short(machine.memory_free)}B"
     verdict = f"fits in {free} with {fit.context} tokens of context" if fit.fits else f"does not fit in {free}"
     return f"  {fit.dtype:<9} {needs}\n{'':<12}{verdict}"
+
+
+def _short(number: float) -> str:
+    """Three digits and a decimal prefix: 25.3 G, 922 k."""
+    for prefix in ("", "k", "M", "G"):
+        if number < 999.5 or prefix == "G":
+            break
+        number /= 1000
+    return f"{number:.3g} {prefix}"

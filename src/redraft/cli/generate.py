@@ -71,7 +71,7 @@ def _show_reply(engine: "Engine", prompt: str, params: SamplingParams, as_json: 
         return play_live(engine, prompt, params, console)
     reply = engine.generate(prompt, params)
     if as_json:
-        print_json(reply)
+        print_json(replace(reply, trace=None))
     else:
         click.echo(reply.text)
         show_figures(reply, console)

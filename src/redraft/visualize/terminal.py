@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console, Group
@@ -82,8 +83,8 @@ class TextPainter:
 
     def draft(self, draft: Draft) -> Text:
         frame = self._line.copy()
-        for cell in self._view.cells(draft):
-            frame.append(self._shown(cell), STYLES[cell.look])
+        for look, run in groupby(self._view.cells(draft), key=lambda cell: cell.look):
+            frame.append("".join(map(self._shown, run)), STYLES[look])
         return frame
 
     def commit(self, commit: Commit) -> tuple[Text, Text]:
