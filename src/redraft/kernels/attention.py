@@ -17,14 +17,15 @@ def attend_plain(
 ) -> Float[Tensor, "B L N H"]:
     """Weighted values per query head; softmax in fp32. `mask` is True where a query may look; None: everywhere."""
     B, L, N, H = queries.shape
-    G = keys.shape[2]
-    grouped = queries.view(B, L, G, N // G, H).permute(0, 2, 3, 1, 4)  # B G R L H
-    scores = grouped @ keys.permute(0, 2, 3, 1).unsqueeze(2)  # B G R L S
+    S, G = keys.shape[1:3]
+    grouped = queries.view(B, L, G, N // G, H).permute(0, 2, 3, 1, 4).reshape(B, G, N // G * L, H)
+    scores = grouped @ keys.permute(0, 2, 3, 1)
     if mask is not None:
-        scores = scores.masked_fill(~(mask if mask.ndim == 2 else mask[:, None, None]), float("-inf"))
+        hidden = ~(mask if mask.ndim == 2 else mask[:, None, None])
+        scores = scores.view(B, G, N // G, L, S).masked_fill(hidden, float("-inf")).view(B, G, -1, S)
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
-    mixed = weights @ values.permute(0, 2, 1, 3).unsqueeze(2)
-    return mixed.permute(0, 3, 1, 2, 4).reshape(B, L, N, H)
+    mixed = weights @ values.transpose(1, 2)
+    return mixed.view(B, G, N // G, L, H).permute(0, 3, 1, 2, 4).reshape(B, L, N, H)
 
 
 def attend_fused(

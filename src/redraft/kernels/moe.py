@@ -1,4 +1,4 @@
-"""Products of routed experts: the plain reference and the faster version behind one signature.
+"""Products of routed experts: the plain reference and faster versions behind one signature.
 
 Every version takes rows [T, D], the chosen experts and their weights [T, K], gate_up [E, 2F, D] (gate first) and down
 [E, F, D], and gives the weighted sum [T, D] of the chosen experts' outputs.
@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 from redraft.shapes import Float, Int, Tensor
 
+MIN_ROWS = 32  # below this the last bits of a product may depend on how many rows it has (fp32 on CPU)
+
 
 def experts_plain(
     x: Float[Tensor, "T D"],
@@ -17,13 +19,13 @@ def experts_plain(
     gate_up: Float[Tensor, "E F2 D"],
     down: Float[Tensor, "E F D"],
 ) -> Float[Tensor, "T D"]:
-    """The sum, expert after expert, each over its own rows (at least 32 of them, zeros added)."""
+    """The sum, expert after expert, each over its own rows (at least MIN_ROWS of them, zeros added)."""
     mixed = torch.zeros_like(x)
     for expert in range(gate_up.shape[0]):
         rows, choice = torch.where(expert_ids == expert)
         if rows.numel() == 0:
             continue
-        chosen = F.pad(x[rows], (0, 0, 0, max(0, 32 - rows.numel())))
+        chosen = F.pad(x[rows], (0, 0, 0, max(0, MIN_ROWS - rows.numel())))
         gate, up = F.linear(chosen, gate_up[expert]).chunk(2, dim=-1)
         out = ((F.gelu(gate, approximate="tanh") * up) @ down[expert])[: rows.numel()]
         mixed = mixed.index_add(0, rows, out * weights[rows, choice, None])
@@ -43,3 +45,39 @@ def experts_dense(
     gate, up = F.linear(x, gate_up.view(E * F2, D)).view(-1, E, 2, F2 // 2).unbind(2)
     hidden = F.gelu(gate, approximate="tanh") * up * shares[:, :, None]
     return hidden.view(-1, E * F2 // 2) @ down.view(-1, D)
+
+
+def experts_grouped(
+    x: Float[Tensor, "T D"],
+    expert_ids: Int[Tensor, "T K"],
+    weights: Float[Tensor, "T K"],
+    gate_up: Float[Tensor, "E F2 D"],
+    down: Float[Tensor, "E F D"],
+) -> Float[Tensor, "T D"]:
+    """The sum with rows sorted by expert once: one gather, one activation, products written in place.
+
+    Each expert's group has at least MIN_ROWS rows; the spare ones repeat row 0 and are never read. No gradients. Reads
+    the group sizes back from the device.
+    """
+    E, F2, D = gate_up.shape
+    T, K = expert_ids.shape
+    chosen, order = expert_ids.flatten().sort(stable=True)
+    sizes = torch.bincount(chosen, minlength=E).tolist()
+    starts, spare, first, stop = [], [], 0, 0
+    for size in sizes:
+        starts.append(stop)
+        spare.append(stop - first)  # how far the group's rows move to make room for spare rows before them
+        first += size
+        stop += max(size, MIN_ROWS) if size else 0
+    slots = torch.arange(T * K, device=x.device) + torch.tensor(spare, device=x.device)[chosen]
+    slot_of_choice = torch.empty_like(order).scatter_(0, order, slots)
+    rows = order.new_zeros(stop).scatter_(0, slots, order // K)
+    gathered, hidden, out = x.index_select(0, rows), x.new_empty(stop, F2), x.new_empty(stop, D)
+    groups = [(e, slice(starts[e], starts[e] + max(size, MIN_ROWS))) for e, size in enumerate(sizes) if size]
+    for expert, group in groups:
+        torch.mm(gathered[group], gate_up[expert].t(), out=hidden[group])
+    gate, up = hidden.chunk(2, dim=-1)
+    activated = F.gelu(gate, approximate="tanh").mul_(up)
+    for expert, group in groups:
+        torch.mm(activated[group], down[expert], out=out[group])
+    return torch.bmm(weights[:, None], out.index_select(0, slot_of_choice).view(T, K, D)).squeeze(1)

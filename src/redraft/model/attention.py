@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from redraft.config import LayerConfig
 from redraft.kernels.attention import attend_fused
-from redraft.model.layers import rotate
+from redraft.model.layers import rotate, unit_rms
 from redraft.model.masks import Reading
 from redraft.shapes import Float, Tensor
 
@@ -36,7 +35,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "T D"]:
         """Rows after attention. `index` is the layer's own; every segment's rows are put in its cache, in order."""
         N, G, H = self.num_heads, self.layer.num_kv_heads, self.layer.head_dim
-        heads = F.rms_norm(self.qkv(x).view(x.shape[0], -1, H), (H,), None, self.eps)
+        heads = unit_rms(self.qkv(x).view(x.shape[0], -1, H), self.eps)
         scales = torch.cat((self.query_scale.expand(N, H), self.key_scale.expand(G, H)))
         turned = rotate(heads[:, : N + G] * scales, *tables)
         queries, keys, values = turned[:, :N], turned[:, N:], heads[:, -G:]

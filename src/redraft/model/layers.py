@@ -8,6 +8,11 @@ from redraft.config import LayerConfig
 from redraft.shapes import Float, Int, Tensor
 
 
+def unit_rms(x: Float[Tensor, "*rows D"], eps: float) -> Float[Tensor, "*rows D"]:
+    """x / rms(x) over the last axis, computed in fp32."""
+    return F.rms_norm(x, x.shape[-1:], None, eps)
+
+
 class RMSNorm(nn.Module):
     """x / rms(x) * weight over the last axis, computed in fp32; the weight is plain (it starts at 1, not at 0)."""
 
@@ -17,7 +22,11 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return unit_rms(x, self.eps) * self.weight
+
+    def onto(self, base: Float[Tensor, "*rows D"], x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """base plus the normalised x, in one pass."""
+        return torch.addcmul(base, unit_rms(x, self.eps), self.weight)
 
 
 class GatedMLP(nn.Module):

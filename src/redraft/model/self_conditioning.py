@@ -1,9 +1,8 @@
 """Mixes the last prediction into the canvas input."""
 
-import torch.nn.functional as F
 from torch import nn
 
-from redraft.model.layers import GatedMLP, RMSNorm
+from redraft.model.layers import GatedMLP, RMSNorm, unit_rms
 from redraft.shapes import Float, Tensor
 
 
@@ -25,4 +24,4 @@ class SelfConditioning(nn.Module):
         """signal: soft embedding of the last prediction; None is the same as zeros."""
         if signal is not None:
             embedded = embedded + self.mlp(self.norm(signal))
-        return F.rms_norm(embedded, embedded.shape[-1:], None, self.eps)
+        return unit_rms(embedded, self.eps)

@@ -10,15 +10,14 @@ from torch import nn
 from redraft.cache.view import CacheView, ContiguousCache
 from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
+from redraft.kernels.moe import MIN_ROWS
 from redraft.model.attention import Attention
 from redraft.model.embedding import TiedEmbedding
-from redraft.model.layers import GatedMLP, RMSNorm, Rotary
+from redraft.model.layers import GatedMLP, RMSNorm, Rotary, unit_rms
 from redraft.model.masks import Reading, Role, Segment
 from redraft.model.moe import MixtureOfExperts, Routing
 from redraft.model.self_conditioning import SelfConditioning
 from redraft.shapes import Float, Int, Tensor
-
-MIN_ROWS = 32  # below this a product's last bits depend on the number of rows (measured, fp32 on CPU)
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,12 @@ class Layer(nn.Module):
         tables: tuple[Tensor, Tensor],
         role: int | Int[Tensor, "T 1"],
     ) -> tuple[Float[Tensor, "T D"], Routing]:
-        x = x + self.attention_post_norm(self.attention(self.attention_norm(x), index, readings, tables))
-        routed, routing = self.moe(self.moe_norm(x), x)
-        mixed = self.mlp_post_norm(self.mlp(self.mlp_norm(x))) + self.moe_post_norm(routed)
-        return (x + self.post_norm(mixed)) * self.scalars[role], routing
+        attended = self.attention(self.attention_norm(x), index, readings, tables)
+        x = self.attention_post_norm.onto(x, attended)
+        unit = unit_rms(x, self.mlp_norm.eps)  # three norms that differ only in their weights read the same rows
+        routed, routing = self.moe(unit * self.moe_norm.weight, unit)
+        mixed = self.moe_post_norm.onto(self.mlp_post_norm(self.mlp(unit * self.mlp_norm.weight)), routed)
+        return self.post_norm.onto(x, mixed) * self.scalars[role], routing
 
 
 class DiffusionTransformer(nn.Module):
