@@ -61,7 +61,7 @@ class Cursor:
         return self.pattern[self.position - 1]
 
     def skip_past(self, text: str, missing: str | None = None) -> None:
-        """Moves behind the next occurrence of the text; to the end where there is none, unless `missing` names an error."""
+        """Moves behind the text where it comes next; where it never does, to the end, or raises what is `missing`."""
         found = self.pattern.find(text, self.position)
         if found < 0 and missing:
             raise self.error(missing)
