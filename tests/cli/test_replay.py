@@ -25,6 +25,13 @@ def test_piped_replay_prints_the_text_alone(run, tmp_path):
     assert (done.exit_code, done.stdout, done.stderr) == (0, "hi there\n", "")
 
 
+def test_html_writes_one_page_and_prints_nothing(run, tmp_path):
+    save(tmp_path / "trace.json")
+    done = run("replay", str(tmp_path / "trace.json"), "--html", str(tmp_path / "page.html"))
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
+    assert "hi there" in (tmp_path / "page.html").read_text()
+
+
 def test_a_file_that_is_no_trace_is_refused(run, tmp_path):
     (tmp_path / "other.json").write_text("[1, 2]")
     done = run("replay", str(tmp_path / "other.json"))
