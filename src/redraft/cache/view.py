@@ -1,5 +1,6 @@
 """What attention reads: one request's (or one even batch's) keys and values, behind one small protocol."""
 
+from copy import copy
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -25,7 +26,7 @@ class CacheView(Protocol):
     ) -> KeysValues:
         """Everything these rows may look at, their own rows last; writes them `offset` slots after the held tokens.
 
-        A full layer returns all tokens, a sliding layer the `window - 1` before the rows, or more. The rows are
+        A full layer returns all tokens, a sliding layer at most the `window - 1` before the rows. The rows are
         scratch, overwritten by the next put to the same slots, until `advance` makes them part of the cache.
         """
         ...
@@ -97,19 +98,22 @@ class AutogradCache:
 
     def __init__(self, config: ModelConfig):
         self.length = 0
+        self._window = config.sliding_window
+        self._is_sliding = [layer.is_sliding for layer in config.layers]
         self._rows: list[KeysValues | None] = [None] * config.num_layers
 
     def put(
         self, layer: int, keys: Float[Tensor, "B L G H"], values: Float[Tensor, "B L G H"], offset: int = 0
     ) -> KeysValues:
-        """See CacheView; every layer returns all tokens. Keeps them, and their graph, until the next put."""
+        """See CacheView. Keeps the joined tensors, and their graph, until the next put."""
         start = self.length + offset
         held = self._rows[layer]
         if held is not None and start > 0:
             keys = torch.cat((held[0][:, :start], keys), dim=1)
             values = torch.cat((held[1][:, :start], values), dim=1)
         self._rows[layer] = (keys, values)
-        return keys, values
+        first = max(0, start - self._window + 1) if self._is_sliding[layer] else 0
+        return keys[:, first:], values[:, first:]
 
     def advance(self, num_tokens: int) -> None:
         """Count the first `num_tokens` rows put after the held tokens as held."""
@@ -117,10 +121,9 @@ class AutogradCache:
 
     def first(self, num_requests: int) -> "AutogradCache":
         """A view of the held tokens of the first requests, cut off from their graph."""
-        copy = AutogradCache.__new__(AutogradCache)
-        copy.length = self.length
-        copy._rows = [
+        part = copy(self)
+        part._rows = [
             None if rows is None else (rows[0][:num_requests].detach(), rows[1][:num_requests].detach())
             for rows in self._rows
         ]
-        return copy
+        return part

@@ -13,7 +13,7 @@ def attend_plain(
     queries: Float[Tensor, "B L N H"],
     keys: Float[Tensor, "B S G H"],
     values: Float[Tensor, "B S G H"],
-    mask: Bool[Tensor, "*B L S"] | None = None,
+    mask: Bool[Tensor, "L S"] | None = None,
 ) -> Float[Tensor, "B L N H"]:
     """Weighted values per query head; softmax in fp32. `mask` is True where a query may look; None: everywhere."""
     B, L, N, H = queries.shape
@@ -21,8 +21,7 @@ def attend_plain(
     grouped = queries.view(B, L, G, N // G, H).permute(0, 2, 3, 1, 4).reshape(B, G, N // G * L, H)
     scores = grouped @ keys.permute(0, 2, 3, 1)
     if mask is not None:
-        hidden = ~(mask if mask.ndim == 2 else mask[:, None, None])
-        scores = scores.view(B, G, N // G, L, S).masked_fill(hidden, float("-inf")).view(B, G, -1, S)
+        scores = scores.view(B, G, N // G, L, S).masked_fill(~mask, float("-inf")).view(B, G, -1, S)
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
     mixed = weights @ values.transpose(1, 2)
     return mixed.view(B, G, N // G, L, H).permute(0, 3, 1, 2, 4).reshape(B, L, N, H)
@@ -32,14 +31,14 @@ def attend_fused(
     queries: Float[Tensor, "B L N H"],
     keys: Float[Tensor, "B S G H"],
     values: Float[Tensor, "B S G H"],
-    mask: Bool[Tensor, "*B L S"] | None = None,
+    mask: Bool[Tensor, "L S"] | None = None,
 ) -> Float[Tensor, "B L N H"]:
     """The same through torch's scaled_dot_product_attention, which never holds all scores at once."""
     mixed = F.scaled_dot_product_attention(
         queries.transpose(1, 2),
         keys.transpose(1, 2),
         values.transpose(1, 2),
-        attn_mask=mask if mask is None or mask.ndim == 2 else mask[:, None],
+        attn_mask=mask,
         scale=1.0,
         enable_gqa=queries.shape[2] != keys.shape[2],
     )

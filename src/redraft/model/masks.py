@@ -1,7 +1,7 @@
 """Who may see whom: the two roles of a row, the segments of a packed batch, and the masks they need.
 
-Every row of a canvas sees the same cached tokens (in sliding layers the last `window - 1`) plus the whole canvas. That
-is what a cache view returns, so a canvas needs a mask only where a view returns more than the canvas may see.
+A canvas needs no mask: each of its rows sees everything its cache view returns, which is the same cached tokens for all
+of them (in sliding layers the last `window - 1`) plus the whole canvas.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from enum import Enum
 import torch
 
 from redraft.cache.view import CacheView
-from redraft.shapes import Bool, Int, Tensor
+from redraft.shapes import Bool, Tensor
 
 
 class Role(Enum):
@@ -29,7 +29,6 @@ class Segment:
     length: int
     role: Role
     cache: CacheView
-    visible: Int[Tensor, "B"] | None = None  # training: how many cached tokens each request's canvas sees; None: all
 
     @property
     def stop(self) -> int:
@@ -43,19 +42,16 @@ class Reading:
     segment: Segment
     offset: int  # rows of earlier segments of the batch in the same cache
     window: int
-    _masks: dict[tuple[bool, int], Tensor | None] = field(default_factory=dict)
+    _masks: dict[tuple[int | None, int], Tensor | None] = field(default_factory=dict)
 
-    def mask(self, is_sliding: bool, num_keys: int, device: torch.device) -> Bool[Tensor, "*B L S"] | None:
+    def mask(self, is_sliding: bool, num_keys: int, device: torch.device) -> Bool[Tensor, "L S"] | None:
         """What the segment's rows may see of the keys its view returned, their own last. None: everything."""
-        kind = (is_sliding, num_keys)
+        if self.segment.role is Role.DENOISE:
+            return None
+        window = self.window if is_sliding and num_keys > self.window else None
+        kind = (window, num_keys)
         if kind not in self._masks:
-            window = self.window if is_sliding else None
-            segment = self.segment
-            if segment.role is Role.ENCODE:
-                mask = causal_mask(segment.length, num_keys, window, device)
-            else:
-                mask = canvas_mask(segment.length, num_keys, window, segment.visible, device)
-            self._masks[kind] = mask
+            self._masks[kind] = causal_mask(self.segment.length, num_keys, window, device)
         return self._masks[kind]
 
 
@@ -79,31 +75,3 @@ def causal_mask(
     if window is not None and num_keys > window:
         visible &= keys > queries - window
     return visible
-
-
-def canvas_mask(
-    canvas_length: int,
-    num_keys: int,
-    window: int | None = None,
-    visible: Int[Tensor, "B"] | None = None,
-    device: torch.device | str | None = None,
-) -> Bool[Tensor, "*B C S"] | None:
-    """True where a canvas row may look; the last `canvas_length` keys are the canvas itself. None: no mask needed.
-
-    `visible` counts the cached tokens each request's canvas sees; the window ends with the last of them. A canvas of
-    two after three cached keys:
-
-        window 2   visible 2 of 3   visible 2 of 3, window 2
-        . . 1 1 1  1 1 . 1 1        . 1 . 1 1
-        . . 1 1 1  1 1 . 1 1        . 1 . 1 1
-    """
-    num_cached = num_keys - canvas_length
-    if visible is None and (window is None or num_cached < window):
-        return None
-    keys = torch.arange(num_keys, device=device)
-    stop = num_cached if visible is None else visible[:, None, None]
-    seen = keys < stop
-    if window is not None:
-        seen = seen & (keys >= stop - window + 1)
-    seen = seen | (keys >= num_cached)
-    return seen.expand(*seen.shape[:-2], canvas_length, num_keys)
