@@ -1,16 +1,23 @@
 """The families of the shipped engine: block diffusion with uniform noise, and left-to-right decoding."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
-from redraft.diffusion.predict import predict
+from redraft.constraints.inference import ConstrainedRows, predict_many
+from redraft.diffusion.predict import Prediction, predict, tempered_logits
 from redraft.diffusion.process import Place
 from redraft.diffusion.schedule import noise_proportion
-from redraft.engine.model_state import Outcome, StepRecord, Work
+from redraft.engine.model_state import Outcome, Run, StepRecord, Work
 from redraft.engine.request import Phase, Request
+from redraft.engine.steering import AutomatonSteering, Committed
+from redraft.errors import ModelFailure, RedraftError
+from redraft.kernels.random import Stream
 from redraft.model.masks import Role
 from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Float, Int, Tensor
 
+DRAW_STREAMS = (Stream.EDGE, Stream.CLASS, Stream.TOKEN)  # of a joint draw under a constraint
 PREFILL_CHUNK = 256  # prompts are cut at multiples of this position, so that how they are fed never changes a result
 
 
@@ -27,33 +34,34 @@ class BlockDiffusion:
             return Work(token_ids=request.canvas, role=Role.DENOISE, signal=request.signal)
         return encoding_work(self.model, request)
 
-    def absorb(self, request: Request, work: Work, hidden: Float[Tensor, "L D"]) -> Outcome:
-        """See ModelFamily."""
-        if work.role is Role.DENOISE:
-            return self._denoised(request, hidden)
-        prompt_logits = take_encoded(self.model, request, hidden)
+    def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
+        """See ModelFamily. Canvases under a constraint are predicted together, the others one by one."""
+        predictions = predict_canvases(self.model, [run for run in runs if run.work.role is Role.DENOISE])
+        return [self._absorb(run, predictions) for run in runs]
+
+    def _absorb(self, run: Run, predictions: Mapping[Request, Prediction | RedraftError]) -> Outcome | RedraftError:
+        request = run.request
+        if run.work.role is Role.DENOISE:
+            prediction = predictions[request]
+            return prediction if isinstance(prediction, RedraftError) else self._denoised(request, prediction)
+        prompt_logits = take_encoded(self.model, request, run.hidden)
         if request.pending is None:
-            request.start_canvas(self._first_canvas(request))
+            try:
+                request.start_canvas(self._first_canvas(request))
+            except RedraftError as error:
+                return error
         return Outcome(prompt_logits=prompt_logits)
 
     def _first_canvas(self, request: Request) -> Int[Tensor, "C"]:
-        return request.draws.first_canvas(request.canvas_index, request.canvas_length, self.model.vocab_size)
+        canvas = request.draws.first_canvas(request.canvas_index, request.canvas_length, self.model.vocab_size)
+        if request.steering is not None:
+            canvas = request.steering.start_canvas(canvas, len(request.token_ids), request.num_tokens_left)
+        return canvas
 
-    def _denoised(self, request: Request, hidden: Float[Tensor, "C D"]) -> Outcome:
-        """One denoising step: predict, accept, renoise, stop?"""
+    def _denoised(self, request: Request, prediction: Prediction) -> Outcome:
+        """One denoising step: accept, renoise, stop?"""
         rules, num_steps = request.rules, request.params.max_denoising_steps
         assert rules is not None and request.canvas is not None
-        place = Place(request.canvas_index, request.denoising_step)
-        temperature = rules.schedule(noise_proportion(request.denoising_step, num_steps))
-        prediction = predict(
-            self.model.head(hidden),
-            temperature,
-            request.logit_rule,
-            request.draws,
-            place,
-            num_committed=len(request.token_ids),
-            signal=self.model.soft_embedding,
-        )
         request.num_denoising_steps += 1
         accepted = rules.accept(prediction)
         record = StepRecord(
@@ -62,33 +70,42 @@ class BlockDiffusion:
             prediction=prediction,
             accepted=accepted,
             previous_best=request.history[-1] if request.history else None,
-            temperature=temperature,
+            temperature=temperature_of(request),
         )
         is_done = rules.stop(request.history, prediction)
         if is_done or request.denoising_step + 1 == num_steps:
-            committed = rules.commit(prediction)[: request.num_tokens_left]
-            return self._finish_canvas(request, record, committed, is_done)
+            return self._finish_canvas(request, record, is_done)
+        place = Place(request.canvas_index, request.denoising_step)
         noise = request.draws.noise(place, request.canvas_length, self.model.vocab_size)
         canvas = rules.renoise(request.canvas, prediction, accepted, noise)
         request.denoised(canvas, prediction.signal, (*request.history, prediction.best))
         return Outcome(step=record)
 
-    def _finish_canvas(self, request: Request, record: StepRecord, committed: list[int], is_converged: bool) -> Outcome:
-        """The end of the reply, or the canvas goes into the cache."""
-        prediction, kept = record.prediction, slice(len(committed))
-        request.commit(committed, is_converged)
-        if committed[-1] in request.stop_ids:
+    def _finish_canvas(self, request: Request, record: StepRecord, is_converged: bool) -> Outcome:
+        """Commit; then the end of the reply, or the canvas goes into the cache."""
+        committed = self._committed(request, record.prediction)
+        request.commit(committed.token_ids, is_converged)
+        if committed.is_complete:
             request.finish("stop")
         elif request.num_tokens_left == 0:
             request.finish("length")
         else:
-            request.start_append(prediction.best)
+            request.start_append(record.prediction.best)
+        top, kept = record.prediction.top, slice(len(committed.token_ids))
         return Outcome(
             step=record,
-            committed=tuple(committed),
-            logprobs=prediction.best_logprob[kept],
-            top=None if prediction.top is None else (prediction.top[0][kept], prediction.top[1][kept]),
+            committed=committed,
+            logprobs=record.prediction.best_logprob[kept],
+            top=None if top is None else (top[0][kept], top[1][kept]),
         )
+
+    def _committed(self, request: Request, prediction: Prediction) -> Committed:
+        """What the finished canvas adds to the reply."""
+        if request.steering is not None:
+            return request.steering.commit(prediction.best.tolist(), request.token_ids)
+        assert request.rules is not None
+        token_ids = request.rules.commit(prediction)[: request.num_tokens_left]
+        return Committed(token_ids, is_complete=token_ids[-1] in request.stop_ids)
 
 
 class Autoregressive:
@@ -101,33 +118,97 @@ class Autoregressive:
         """See ModelFamily."""
         return encoding_work(self.model, request)
 
-    def absorb(self, request: Request, work: Work, hidden: Float[Tensor, "L D"]) -> Outcome:
-        """See ModelFamily. The row of the last known token says what comes next."""
-        prompt_logits = take_encoded(self.model, request, hidden)
+    def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
+        """See ModelFamily."""
+        return [self._absorb(run) for run in runs]
+
+    def _absorb(self, run: Run) -> Outcome | RedraftError:
+        """The row of the last known token says what comes next."""
+        request = run.request
+        prompt_logits = take_encoded(self.model, request, run.hidden)
         if request.pending is not None:
             return Outcome(prompt_logits=prompt_logits)
         index = len(request.token_ids)
-        prediction = predict(
-            self.model.head(hidden[-1:]),
-            1.0,
-            request.logit_rule,
-            request.draws,
-            Place(0, 0, index),
-            num_committed=index,
-        )
+        logits, steering = self.model.head(run.hidden[-1:]), request.steering
+        if steering is not None:
+            assert isinstance(steering, AutomatonSteering), "an infill is never decoded left to right"
+            logits = steering.masked(logits, index, request.num_tokens_left)
+        try:
+            place = Place(0, 0, index)
+            prediction = predict(logits, 1.0, request.logit_rule, request.draws, place, num_committed=index)
+        except RedraftError as error:
+            return error
         # The draw is what this way of decoding commits.
         token_id = int(prediction.sample)
         request.decoded(token_id, prediction.sample)
-        if token_id in request.stop_ids:
+        is_complete = steering.take(token_id) if steering is not None else token_id in request.stop_ids
+        if is_complete:
             request.finish("stop")
         elif request.num_tokens_left == 0:
             request.finish("length")
         return Outcome(
-            committed=(token_id,),
+            committed=Committed([token_id], is_complete),
             logprobs=torch.log_softmax(prediction.signal, dim=-1)[:, token_id],
             top=prediction.top,
             prompt_logits=prompt_logits,
         )
+
+
+def predict_canvases(model: DiffusionTransformer, runs: Sequence[Run]) -> dict[Request, Prediction | RedraftError]:
+    """The Prediction of each denoising run, or the error that ends its request."""
+    predictions = {run.request: _predict_free(model, run) for run in runs if run.request.steering is None}
+    steered = {run.request: _constrained_rows(model, run) for run in runs if run.request.steering is not None}
+    return predictions | (_predict_steered(steered) if steered else {})
+
+
+def temperature_of(request: Request) -> float:
+    """The schedule's temperature at the request's denoising step."""
+    assert request.rules is not None
+    return request.rules.schedule(noise_proportion(request.denoising_step, request.params.max_denoising_steps))
+
+
+def _predict_free(model: DiffusionTransformer, run: Run) -> Prediction | RedraftError:
+    request = run.request
+    try:
+        return predict(
+            model.head(run.hidden),
+            temperature_of(request),
+            request.logit_rule,
+            request.draws,
+            Place(request.canvas_index, request.denoising_step),
+            num_committed=len(request.token_ids),
+            signal=model.soft_embedding,
+        )
+    except RedraftError as error:
+        return error
+
+
+def _constrained_rows(model: DiffusionTransformer, run: Run) -> ConstrainedRows:
+    request, rule = run.request, run.request.logit_rule
+    assert request.steering is not None and request.steering.placed is not None
+    place = Place(request.canvas_index, request.denoising_step)
+    return ConstrainedRows(
+        tempered=tempered_logits(model.head(run.hidden), temperature_of(request), rule),
+        placed=request.steering.placed,
+        uniforms=torch.stack([request.draws.uniforms(place, len(run.hidden), stream) for stream in DRAW_STREAMS]),
+        draw_temperature=rule.temperature,
+        signal=model.soft_embedding,
+        num_top=rule.num_top,
+    )
+
+
+def _predict_steered(rows: Mapping[Request, ConstrainedRows]) -> dict[Request, Prediction | RedraftError]:
+    """All constrained canvases in one pass; one whose logits are not numbers fails alone."""
+    try:
+        steps = dict(zip(rows, predict_many(list(rows.values())), strict=True))
+    except ModelFailure as error:
+        if len(rows) == 1:
+            return dict.fromkeys(rows, error)
+        return {request: _predict_steered({request: own})[request] for request, own in rows.items()}
+    for request, step in steps.items():
+        assert request.steering is not None
+        request.steering.observe(step)
+    return {request: step.prediction for request, step in steps.items()}
 
 
 def encoding_work(model: DiffusionTransformer, request: Request) -> Work:

@@ -4,11 +4,14 @@ A family is the only place that knows how its kind of model makes text. The engi
 one forward, whatever their phases, and hands each its own rows back. To add a diffusion model, write a family.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from redraft.diffusion.predict import Prediction
 from redraft.engine.request import Request
+from redraft.engine.steering import Committed
+from redraft.errors import RedraftError
 from redraft.model.masks import Role
 from redraft.shapes import Bool, Float, Int, Tensor
 
@@ -43,10 +46,19 @@ class Outcome:
     """What one piece of work brought; all None for a stretch of prefill."""
 
     step: StepRecord | None = None
-    committed: tuple[int, ...] | None = None  # ids the reply grew by
+    committed: Committed | None = None  # what the reply grew by
     logprobs: Float[Tensor, "n"] | None = None  # of the committed ids where they were decided, nats
     top: tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]] | None = None  # the k best there, where the request asks
     prompt_logits: Float[Tensor, "L V"] | None = None  # of the encoded rows, where the request asks for them
+
+
+@dataclass(frozen=True)
+class Run:
+    """One request's part of a forward that has run."""
+
+    request: Request
+    work: Work
+    hidden: Float[Tensor, "L D"]  # its rows after the final norm
 
 
 @runtime_checkable
@@ -57,9 +69,10 @@ class ModelFamily(Protocol):
         """The rows the request runs in the next engine step. Starts a waiting request (takes its cache)."""
         ...
 
-    def absorb(self, request: Request, work: Work, hidden: Float[Tensor, "L D"]) -> Outcome:
-        """Move the request on, in place, by the final hidden rows of its work.
+    def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
+        """Move each request on, in place, by the final hidden rows of its work; what happened, run by run.
 
-        Raises a RedraftError that ends this request alone (ModelFailure where logits are not numbers).
+        An error ends that request alone (ModelFailure where logits are not numbers). A request's outcome must not
+        depend on the other runs.
         """
         ...

@@ -66,7 +66,8 @@ class Output:
 
     def _commits(self, request: Request, outcome: Outcome) -> list[Commit]:
         """One event per channel the committed ids touch; ends the request where its text met a stop string."""
-        committed = outcome.committed or ()
+        assert outcome.committed is not None
+        committed = tuple(outcome.committed.token_ids)
         # A stop id never shows in the text, even one that stands for text elsewhere.
         stop_id = committed[-1:] if committed and committed[-1] in request.stop_ids else ()
         segments = self._parser.push(committed[: len(committed) - len(stop_id)])

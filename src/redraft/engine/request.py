@@ -8,7 +8,8 @@ from typing import Any
 from redraft.cache.view import CacheView
 from redraft.diffusion.plain import FilledRules
 from redraft.diffusion.predict import LogitRule
-from redraft.diffusion.process import Draws
+from redraft.diffusion.process import CounterDraws
+from redraft.engine.steering import Steering
 from redraft.shapes import Float, Int, Tensor
 
 
@@ -35,7 +36,8 @@ class Request:
     canvas_length: int
     rules: FilledRules | None  # None: left-to-right decoding has none
     logit_rule: LogitRule
-    draws: Draws
+    draws: CounterDraws
+    steering: Steering | None = None  # the constraint at work
     submitted: float = field(default_factory=time.monotonic)
 
     phase: Phase = Phase.WAITING

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from redraft.engine.batch import pack
-from redraft.engine.model_state import ModelFamily, Outcome, Work
+from redraft.engine.model_state import ModelFamily, Outcome, Run, Work
 from redraft.engine.request import Request
 from redraft.errors import RedraftError
 from redraft.model.transformer import DiffusionTransformer
@@ -21,23 +21,25 @@ class Runner:
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> list[Outcome | RedraftError]:
         """One engine step; the error in place of the outcome of a request that failed."""
-        runs: list[tuple[int, Request, Work]] = []
-        outcomes: list[Outcome | RedraftError] = [Outcome()] * len(requests)
-        for index, request in enumerate(requests):
+        outcomes: dict[Request, Outcome | RedraftError] = {}
+        works: list[tuple[Request, Work]] = []
+        for request in requests:
             try:
-                runs.append((index, request, self._family(request).next_work(request)))
+                works.append((request, self._family(request).next_work(request)))
             except RedraftError as error:
-                outcomes[index] = error
-        if not runs:
-            return outcomes
-        batch = pack([(request, work) for _, request, work in runs])
-        hidden = self.model.hidden(batch)
-        for (index, request, work), segment in zip(runs, batch.segments, strict=True):
-            try:
-                outcomes[index] = self._family(request).absorb(request, work, hidden[segment.start : segment.stop])
-            except RedraftError as error:
-                outcomes[index] = error
-        return outcomes
+                outcomes[request] = error
+        if works:
+            batch = pack(works)
+            hidden = self.model.hidden(batch)
+            runs = [
+                Run(request, work, hidden[segment.start : segment.stop])
+                for (request, work), segment in zip(works, batch.segments, strict=True)
+            ]
+            for name, family in self.families.items():
+                own = [run for run in runs if run.request.params.decoding == name]
+                for run, outcome in zip(own, family.absorb(own), strict=True):
+                    outcomes[run.request] = outcome
+        return [outcomes[request] for request in requests]
 
     def _family(self, request: Request) -> ModelFamily:
         return self.families[request.params.decoding]
