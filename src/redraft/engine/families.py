@@ -78,7 +78,9 @@ class BlockDiffusion:
         place = Place(request.canvas_index, request.denoising_step)
         noise = request.draws.noise(place, request.canvas_length, self.model.vocab_size)
         canvas = rules.renoise(request.canvas, prediction, accepted, noise)
-        request.denoised(canvas, prediction.signal, (*request.history, prediction.best))
+        # Only now: a canvas that ends here needs no signal.
+        signal = self.model.soft_embedding(prediction.signal)
+        request.denoised(canvas, signal, (*request.history, prediction.best))
         return Outcome(step=record)
 
     def _finish_canvas(self, request: Request, record: StepRecord, is_converged: bool) -> Outcome:
@@ -177,7 +179,6 @@ def _predict_free(model: DiffusionTransformer, run: Run) -> Prediction | Redraft
             request.draws,
             Place(request.canvas_index, request.denoising_step),
             num_committed=len(request.token_ids),
-            signal=model.soft_embedding,
         )
     except RedraftError as error:
         return error
@@ -192,7 +193,6 @@ def _constrained_rows(model: DiffusionTransformer, run: Run) -> ConstrainedRows:
         placed=request.steering.placed,
         uniforms=torch.stack([request.draws.uniforms(place, len(run.hidden), stream) for stream in DRAW_STREAMS]),
         draw_temperature=rule.temperature,
-        signal=model.soft_embedding,
         num_top=rule.num_top,
     )
 

@@ -1,5 +1,6 @@
 """Committed ids -> text events and, at the end, the reply of one request."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -134,15 +135,12 @@ def _token_logprobs(
     logprobs: Float[Tensor, "n"],
     top: tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]] | None,
 ) -> list[TokenLogprob]:
-    """One record per id; `top` holds the k best ids and their log-probabilities, row by row."""
-    best = (
-        [()] * len(token_ids)
-        if top is None
-        else [
-            tuple(zip(ids, values, strict=True)) for ids, values in zip(top[0].tolist(), top[1].tolist(), strict=True)
-        ]
-    )
+    """One record per id; `top` holds the k best ids and their log-probabilities, row by row, impossible ids among them."""
+    rows: list[tuple[tuple[int, float], ...]] = [()] * len(token_ids)
+    if top is not None:
+        pairs = zip(top[0].tolist(), top[1].tolist(), strict=True)
+        rows = [tuple((i, p) for i, p in zip(ids, values, strict=True) if p > -math.inf) for ids, values in pairs]
     return [
         TokenLogprob(token_id=token_id, logprob=logprob, top=row)
-        for token_id, logprob, row in zip(token_ids.tolist(), logprobs.tolist(), best, strict=True)
+        for token_id, logprob, row in zip(token_ids.tolist(), logprobs.tolist(), rows, strict=True)
     ]
