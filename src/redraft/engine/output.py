@@ -135,7 +135,7 @@ def _token_logprobs(
     logprobs: Float[Tensor, "n"],
     top: tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]] | None,
 ) -> list[TokenLogprob]:
-    """One record per id; `top` holds the k best ids and their log-probabilities, row by row, impossible ids among them."""
+    """One record per id; `top` holds each row's k best ids and log-probabilities, of which impossible ones are dropped."""
     rows: list[tuple[tuple[int, float], ...]] = [()] * len(token_ids)
     if top is not None:
         pairs = zip(top[0].tolist(), top[1].tolist(), strict=True)
