@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class Group:
         return self.prompt.shape[0]
 
 
+@runtime_checkable
 class BatchSource(Protocol):
     """Where a run's examples come from."""
 
@@ -61,6 +62,13 @@ class SudokuSource:
             grids, ranks = arrays["grids"][chosen], arrays["ranks"][chosen]
         if not len(grids):
             raise InvalidRequest(f"{path} has no grids with held_out={held_out}: make a larger file")
+        return cls.from_paths(grids, ranks, seed, **givens)
+
+    @classmethod
+    def from_paths(
+        cls, grids: NDArray[np.uint8], ranks: NDArray[np.uint8], seed: int = 0, **givens: int
+    ) -> "SudokuSource":
+        """A source of grids and ranks in any order."""
         order = np.argsort(-_num_removed(ranks), kind="stable")
         return cls(grids[order], ranks[order], seed, **givens)
 

@@ -104,7 +104,7 @@ def training_loss(
 
 
 def _pack(
-    rows: Sequence[Int[Tensor, "B L"]], role: Role, caches: Sequence[AutogradCache], signal: Tensor | None = None
+    rows: Sequence[Int[Tensor, "_ _"]], role: Role, caches: Sequence[AutogradCache], signal: Tensor | None = None
 ) -> PackedBatch:
     """One segment per group, positions from the end of what its cache holds."""
     segments, positions, start = [], [], 0
@@ -117,7 +117,7 @@ def _pack(
     return PackedBatch(token_ids, torch.cat(positions), signal, tuple(segments))
 
 
-def _next_tokens(texts: Sequence[Int[Tensor, "B L"]]) -> Int[Tensor, "T"]:
+def _next_tokens(texts: Sequence[Int[Tensor, "_ _"]]) -> Int[Tensor, "T"]:
     """For every row the id that follows it; -100 after the last."""
     return torch.cat([F.pad(ids[:, 1:], (0, 1), value=-100).flatten() for ids in texts])
 
@@ -125,7 +125,7 @@ def _next_tokens(texts: Sequence[Int[Tensor, "B L"]]) -> Int[Tensor, "T"]:
 def _signal(
     model: DiffusionTransformer,
     run: Callable[..., Tensor],
-    noisy: Sequence[Int[Tensor, "B C"]],
+    noisy: Sequence[Int[Tensor, "_ _"]],
     caches: Sequence[AutogradCache],
     share: float,
     generator: torch.Generator,

@@ -6,13 +6,17 @@ so one pass of shifts counts all 81 groups of a kind at once.
 """
 
 import random
+import zlib
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 NUM_CELLS = 81
 MIN_GIVENS, MAX_GIVENS = 24, 46
+HELD_OUT_CLASSES = 50  # one grid class in this many is never trained on
 _EVERYTHING = (1 << 729) - 1
 
 
@@ -161,6 +165,9 @@ def dig(grid: list[int], rng: random.Random, min_givens: int = MIN_GIVENS) -> li
     return rank
 
 
+_BANDS = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
+
+
 def _cycle_type(first: list[int], second: list[int]) -> int:
     """The cycle lengths of the digit permutation first -> second, as one number that ignores their order."""
     image = dict(zip(first, second, strict=True))
@@ -194,7 +201,9 @@ def grid_class(grid: list[int]) -> str:
     return repr(sorted([side(rows), side([list(column) for column in zip(*rows, strict=True)])]))
 
 
-_BANDS = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
+def is_held_out(grid: list[int]) -> bool:
+    """Whether a grid, and with it every grid of its class, is kept for evaluation."""
+    return zlib.crc32(grid_class(grid).encode()) % HELD_OUT_CLASSES == 0
 
 
 def make_paths(seed: int, start: int = 0) -> Iterator[tuple[list[int], list[int]]]:
@@ -204,6 +213,16 @@ def make_paths(seed: int, start: int = 0) -> Iterator[tuple[list[int], list[int]
         grid = random_grid(rng)
         yield grid, dig(grid, rng)
         start += 1
+
+
+def save_paths(path: str | Path, count: int, seed: int = 0) -> None:
+    """Writes the first `count` pairs of `make_paths` as an .npz: grids, ranks [n, 81] uint8; held_out [n] bool.
+
+    About ten milliseconds a pair, on one core.
+    """
+    grids, ranks = (np.array(column, np.uint8) for column in zip(*islice(make_paths(seed), count), strict=True))
+    held_out = np.array([is_held_out(grid) for grid in grids.tolist()])
+    np.savez_compressed(path, grids=grids, ranks=ranks, held_out=held_out)
 
 
 def random_symmetry(rng: np.random.Generator, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
