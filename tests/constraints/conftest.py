@@ -11,7 +11,7 @@ NEVER = 1 << 30
 def from_table(table, accepting, start=0) -> TokenAutomaton:
     """The automaton of a table [states, V] of next states, -1 dead."""
     table, accepting = np.asarray(table), np.asarray(accepting, dtype=bool)
-    num_states, vocab_size = table.shape
+    num_states = len(table)
     dead = np.full((num_states, 1), -1)
     columns, numbers = np.unique(np.concatenate([dead, table], axis=1), axis=1, return_inverse=True)
     # Class 0 is the dead column, which comes first: -1 is the smallest value there is.

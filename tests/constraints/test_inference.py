@@ -153,7 +153,7 @@ def nasty_logits(rng, shape):
 def test_best_and_drawn_texts_are_valid_for_any_logits(random_automaton):
     rng = np.random.default_rng(11)
     for _ in range(150):
-        table, automaton = random_automaton(rng, int(rng.integers(2, 9)), 12, 8)
+        _, automaton = random_automaton(rng, int(rng.integers(2, 9)), 12, 8)
         requests, lattices = [], []
         for canvas_length in rng.integers(1, 10, 3).tolist():
             tokens_left = max(int(automaton.distance[0]), int(rng.integers(1, 12)))
@@ -191,7 +191,7 @@ def test_a_request_gets_the_same_bits_alone_and_in_company(random_automaton):
         alone = predict_constrained(make())
         for name in ("entropy", "sample", "best", "signal", "best_logprob"):
             assert torch.equal(getattr(alone.prediction, name), getattr(step.prediction, name)), name
-        assert torch.equal(alone.prediction.top[1], step.prediction.top[1])
+        assert all(map(torch.equal, alone.prediction.top or (), step.prediction.top or ()))
         assert (alone.prediction.log_z, alone.log_mass) == (step.prediction.log_z, step.log_mass)
         assert alone.states.tolist() == step.states.tolist()
 

@@ -3,6 +3,8 @@
 The vocabulary is collapsed first (kernels/classes.py): tokens with the same transitions are one class, and only sums
 and maxima over classes enter the recursions (messages.py). What comes back is one number per class, so that a token's
 conditioned log-probability is its logit plus its class's offset. Class sums are fp32, everything after them is fp64.
+
+Longer than 300 lines because it is the one file in constraints that may hold tensors.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,14 +85,27 @@ class ConstrainedStep:
 
 
 @dataclass(frozen=True)
+class _Masses:
+    """Masses of a lattice's classes and sets at one temperature, fp64."""
+
+    log_mass: Float[Tensor, "classes P"]  # relative to the largest of each position
+    set_log_mass: Float[Tensor, "sets P"]  # likewise
+    log_share: Float[Tensor, "P"]  # of that largest in the whole vocabulary
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """[P, sets] log-probability that a token drawn at the position is in the set."""
+        return _host_rows(self.set_log_mass + self.log_share)
+
+
+@dataclass(frozen=True)
 class _Evidence:
     """What the logits of one request say about its lattice's P positions."""
 
     rows: ConstrainedRows
     stats: ClassStatistics
-    log_mass: Float[Tensor, "classes P"]  # relative to the largest of each position
-    log_scale: Float[Tensor, "P"]  # that largest
-    set_log_mass: Float[Tensor, "sets P"]
+    log_totals: Float[Tensor, "P"]  # fp64: log of the sum of exp over the whole vocabulary
+    masses: _Masses
 
 
 def place(lattice: Lattice, device: torch.device | str = "cpu") -> PlacedLattice:
@@ -136,20 +151,23 @@ def predict_many(requests: Sequence[ConstrainedRows]) -> list[ConstrainedStep]:
 
     Positions after a lattice's last hold its fill id with certainty.
     """
-    totals = [_log_totals(rows.tempered, rows.placed.lattice) for rows in requests]
     evidence = [_evidence(rows) for rows in requests]
     joined = Joined(tuple(rows.placed.lattice for rows in requests))
-    log_z, transition = backward(joined, joined.weights([_host_rows(e.set_log_mass) for e in evidence]))
+    log_z, transition = backward(joined, joined.weights([e.masses.weights for e in evidence]))
     taken, crossing = forward(joined, transition)
     best = _best_paths(joined, evidence, crossing)
     samples = _samples(evidence, joined.split_edges(transition), [ids for _, ids in best])
     steps = []
     for k, (e, (path, ids)) in enumerate(zip(evidence, best, strict=True)):
         lattice = e.rows.placed.lattice
-        prediction = _prediction(e, taken[k], ids, samples[k], float(log_z[k]) + _log_share(e, totals[k]))
-        states = lattice.states[np.concatenate([[lattice.start], lattice.target[path]])]
-        log_mass = float(log_z[k]) + e.log_scale.sum().item()
-        steps.append(ConstrainedStep(prediction=prediction, states=states, log_mass=log_mass, crossing=crossing[k]))
+        steps.append(
+            ConstrainedStep(
+                prediction=_prediction(e, taken[k], ids, samples[k], float(log_z[k])),
+                states=lattice.states[np.concatenate([[lattice.start], lattice.target[path]])],
+                log_mass=float(log_z[k]) + e.log_totals.sum().item(),
+                crossing=crossing[k],
+            )
+        )
     return steps
 
 
@@ -158,9 +176,7 @@ def log_prices(tempered: Float[Tensor, "C V"], placed: Sequence[PlacedLattice]) 
     uniforms = tempered.new_zeros(3, len(tempered))
     evidence = [_evidence(ConstrainedRows(tempered=tempered, placed=p, uniforms=uniforms)) for p in placed]
     joined = Joined(tuple(p.lattice for p in placed))
-    log_z, _ = backward(joined, joined.weights([_host_rows(e.set_log_mass) for e in evidence]))
-    totals = _log_totals(tempered, max((p.lattice for p in placed), key=lambda lattice: lattice.num_positions))
-    return [float(value) + _log_share(e, totals) for value, e in zip(log_z, evidence, strict=True)]
+    return backward(joined, joined.weights([e.masses.weights for e in evidence]))[0].tolist()
 
 
 def label_probabilities(tempered: Float[Tensor, "C V"], placed: Sequence[PlacedLattice]) -> tuple[list[float], float]:
@@ -170,29 +186,15 @@ def label_probabilities(tempered: Float[Tensor, "C V"], placed: Sequence[PlacedL
     return (mass / mass.sum()).tolist(), float(mass.sum() * np.exp(prices.max()))
 
 
-def _log_totals(tempered: Float[Tensor, "C V"], lattice: Lattice) -> Float[Tensor, "P"]:
-    """Log of the sum of exp of the lattice's rows; ModelFailure on NaN and +inf."""
-    totals = log_totals(tempered[: lattice.num_positions])
-    is_bad = totals.isnan() | (totals == torch.inf)
-    if is_bad.any():
-        positions = is_bad.nonzero().flatten().tolist()
-        raise ModelFailure(
-            f"logits of the canvas are not numbers at {len(positions)} positions (first: {positions[0]}): "
-            "want finite values"
-        )
-    return totals
-
-
-def _log_share(evidence: _Evidence, totals: Float[Tensor, "P"]) -> float:
-    """Sum over the positions of the log-probability of the largest class; a row of nothing but -inf counts 0."""
-    share = evidence.log_scale - totals[: len(evidence.log_scale)]
-    return torch.where(share < torch.inf, share, 0.0).sum().item()
-
-
 def _evidence(rows: ConstrainedRows) -> _Evidence:
-    """Class and set masses. Rows with an allowed set, or with a class of nothing but -inf, get finite logits."""
+    """Class and set masses; ModelFailure on NaN and +inf.
+
+    Rows with an allowed set, or with a class of nothing but -inf, get finite logits in place.
+    """
     placed = rows.placed
     tempered = rows.tempered[: placed.lattice.num_positions]
+    totals = log_totals(tempered).double()
+    _check_numbers(totals)
     stats = class_statistics(tempered, placed.table, rows.draw_temperature)
     is_odd = (stats.best == -torch.inf).any(dim=0)
     is_odd[list(placed.tables)] = True
@@ -202,9 +204,35 @@ def _evidence(rows: ConstrainedRows) -> _Evidence:
         again = class_statistics(tempered[i : i + 1], placed.tables.get(i, placed.table), rows.draw_temperature)
         for name in ("best", "log_mass", "entropy", "draw_log_mass"):
             getattr(stats, name)[:, i : i + 1] = getattr(again, name)
-    scale = stats.log_mass.amax(dim=0)
-    log_mass = stats.log_mass - scale
-    return _Evidence(rows, stats, log_mass, scale, set_log_masses(log_mass, placed.sets))
+    totals = torch.where(totals > -torch.inf, totals, stats.log_mass.amax(dim=0))
+    return _Evidence(rows, stats, totals, _masses(stats.log_mass, totals, placed))
+
+
+def _masses(log_mass: Float[Tensor, "classes P"], totals: Float[Tensor, "P"], placed: PlacedLattice) -> _Masses:
+    scale = log_mass.amax(dim=0)
+    return _Masses(log_mass - scale, set_log_masses(log_mass - scale, placed.sets), scale - totals)
+
+
+def _draw_masses(evidence: _Evidence) -> _Masses:
+    """Masses at the draw's temperature."""
+    rows, temperature = evidence.rows, evidence.rows.draw_temperature
+    if temperature in (0.0, 1.0):
+        return evidence.masses
+    # Edges that weigh 1 whatever the model says need the others' weights as probabilities; without them scale cancels.
+    totals = torch.zeros_like(evidence.log_totals)
+    if rows.placed.lattice.is_unscored.any():
+        totals = log_totals(rows.tempered[: len(totals)] / temperature).double()
+    return _masses(evidence.stats.draw_log_mass, totals, rows.placed)
+
+
+def _check_numbers(totals: Float[Tensor, "P"]) -> None:
+    is_bad = totals.isnan() | (totals == torch.inf)
+    if is_bad.any():
+        positions = is_bad.nonzero().flatten().tolist()
+        raise ModelFailure(
+            f"logits of the canvas are not numbers at {len(positions)} positions (first: {positions[0]}): "
+            "want finite values"
+        )
 
 
 def _host_rows(values: Float[Tensor, "n P"]) -> NDArray[np.float64]:
@@ -222,8 +250,7 @@ def _best_paths(
     ends = [int(part.argmax()) if part.any() else None for part in crossing]
     weights = []
     for e in evidence:
-        best = e.stats.best.double()
-        weights.append(_host_rows(set_maxima(best - best.amax(dim=0), e.rows.placed.sets)))
+        weights.append(_host_rows(set_maxima(e.stats.best - e.log_totals, e.rows.placed.sets)))
     messages = best_messages(joined, joined.weights(weights), ends)
     paths = []
     for k, e in enumerate(evidence):
@@ -248,30 +275,24 @@ def _samples(
 
     `transitions`: per request [P, edges] at temperature 1.
     """
-    transitions = list(transitions)
-    others = [k for k, e in enumerate(evidence) if e.rows.draw_temperature not in (0.0, 1.0)]
+    transitions, masses = list(transitions), [_draw_masses(e) for e in evidence]
+    others = [k for k, e in enumerate(evidence) if masses[k] is not e.masses]
     if others:
         joined = Joined(tuple(evidence[k].rows.placed.lattice for k in others))
-        weights = [set_log_masses(_draw_log_mass(evidence[k]), evidence[k].rows.placed.sets) for k in others]
-        _, transition = backward(joined, joined.weights([_host_rows(part) for part in weights]))
+        _, transition = backward(joined, joined.weights([masses[k].weights for k in others]))
         for k, part in zip(others, joined.split_edges(transition), strict=True):
             transitions[k] = part
     return [
-        ids if e.rows.draw_temperature == 0 else _sample(e, transition)
-        for e, transition, ids in zip(evidence, transitions, best, strict=True)
+        best[k] if e.rows.draw_temperature == 0 else _sample(e.rows, transitions[k], _host_rows(masses[k].log_mass))
+        for k, e in enumerate(evidence)
     ]
 
 
-def _draw_log_mass(evidence: _Evidence) -> Float[Tensor, "classes P"]:
-    return evidence.stats.draw_log_mass - evidence.stats.draw_log_mass.amax(dim=0)
-
-
-def _sample(evidence: _Evidence, transition: NDArray[np.float64]) -> Int[Tensor, "P"]:
+def _sample(rows: ConstrainedRows, transition: NDArray[np.float64], log_mass: NDArray[np.float64]) -> Int[Tensor, "P"]:
     """Token ids of one path: its edges, then a class of each edge's set, then a token of each class."""
-    rows, lattice = evidence.rows, evidence.rows.placed.lattice
+    lattice = rows.placed.lattice
     for_edge, for_class, _ = rows.uniforms.double().cpu().numpy()
     path = draw_path(lattice, transition, for_edge)
-    log_mass = _host_rows(_draw_log_mass(evidence))
     numbers = np.empty(len(path), np.int64)
     for i, edge in enumerate(path):
         classes = lattice.set(int(lattice.edge_set[edge]))
@@ -307,7 +328,7 @@ def _prediction(
     """The record, from what the recursions found; turns the logits into conditioned log-probabilities, in place."""
     rows, lattice = evidence.rows, evidence.rows.placed.lattice
     given = torch.from_numpy(np.ascontiguousarray(taken.T)).to(best.device)
-    posterior = class_posterior(evidence.log_mass, evidence.set_log_mass, given, rows.placed.sets)
+    posterior = class_posterior(evidence.masses.log_mass, evidence.masses.set_log_mass, given, rows.placed.sets)
     entropy = (torch.special.entr(posterior) + posterior * evidence.stats.entropy).sum(dim=0)
     offsets = torch.where(posterior > 0, posterior.log() - evidence.stats.log_mass, -torch.inf).float()
     _condition(rows, torch.nn.functional.pad(offsets.t(), (0, 1), value=-torch.inf))
