@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from redraft.cli.chat import Chat
+from redraft.cli.chat import Chat, _forgiving
 from redraft.config import SamplingParams
 from redraft.errors import InvalidRequest
 
@@ -48,6 +48,21 @@ def test_a_wrong_slash_line_is_refused_from_a_pipe(engine, run, line):
     done = run("run", input=line + "\n")
     assert done.exit_code == 2
     assert done.stderr.startswith("error: ")
+
+
+def test_a_typed_mistake_or_ctrl_c_does_not_end_the_chat(engine, chat, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    turn = _forgiving(chat.take)
+    assert turn("/seed -1")
+    assert turn("/nonsense")
+    monkeypatch.setattr(engine, "stream", interrupted)
+    assert turn("hello")
+    assert not turn("/exit")
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].startswith("error: seed=-1: want an integer")
+    assert errors[-1] == "stopped"
 
 
 def test_a_checkpoint_without_a_chat_template_says_so_before_the_first_turn(engine, run):

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,14 @@ class Chat:
     thinking: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     last: "Reply | None" = None
+
+    def take(self, line: str) -> bool:
+        """Answers a line, or does what it says after a slash; False when the chat is over."""
+        if line.startswith("/"):
+            return self.command(line)
+        if line:
+            self.say(line)
+        return True
 
     def say(self, text: str) -> None:
         """One turn; an answer that fails or is stopped leaves the conversation as it was."""
@@ -115,20 +124,24 @@ def run(chat_model: str | None, thinking: bool, engine_arguments: EngineArgument
             import readline  # noqa: F401 (line editing and history for input())
 
             note(f"{engine.label}, /help for help")
-        while (line := _read_line(is_typed)) is not None:
-            try:
-                if line.startswith("/") and not chat.command(line):
-                    return
-                if line and not line.startswith("/"):
-                    chat.say(line)
-            except (RedraftError, click.ClickException) as error:
-                if not is_typed:
-                    raise
-                show_error(error, "run")
-            except KeyboardInterrupt:
-                if not is_typed:
-                    raise
-                note("stopped")
+        turn = _forgiving(chat.take) if is_typed else chat.take
+        while (line := _read_line(is_typed)) is not None and turn(line):
+            pass
+
+
+def _forgiving(turn: Callable[[str], bool]) -> Callable[[str], bool]:
+    """The same turn for someone who types: what goes wrong is said, and the chat goes on."""
+
+    def safely(line: str) -> bool:
+        try:
+            return turn(line)
+        except (RedraftError, click.ClickException) as error:
+            show_error(error, "run")
+        except KeyboardInterrupt:
+            note("stopped")
+        return True
+
+    return safely
 
 
 def _read_line(is_typed: bool) -> str | None:

@@ -85,9 +85,8 @@ def _show(result: Result, console: "Console", as_json: bool) -> None:
         return
     if not console.is_terminal:
         click.echo(f"{result.title}\n  {result.answer}")
-    if not result.faults:
-        console.print(f"  solved ({result.figures})", style="green", soft_wrap=True)
-        return
-    first, *others = result.faults
+    first, *others = result.faults or ("",)
     more = f" and {len(others)} more faults" if others else ""
-    console.print(f"  not solved: {first}{more} ({result.figures})", style="red", soft_wrap=True)
+    verdict, style = (f"not solved: {first}{more}", "red") if result.faults else ("solved", "green")
+    console.print(f"  {verdict}", style=style, soft_wrap=True)
+    console.print(f"  {result.figures}", style="dim", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -80,23 +81,27 @@ def _show_reply(engine: "Engine", prompt: str, params: SamplingParams, as_json: 
 
 def _generate_file(source: IO[str], out: str | None, arguments: EngineArguments, params: SamplingParams) -> int:
     """Writes a reply or an error for every line, in order; 1 where there was an error."""
-    status = 0
     target = Path(out).open("w", encoding="utf-8") if out else nullcontext(sys.stdout)  # noqa: SIM115
     with target as sink, arguments.load() as engine, ThreadPoolExecutor(NUM_THREADS) as pool:
         lines = [(number, line) for number, line in enumerate(source, start=1) if line.strip()]
         records = [(number, pool.submit(_answer, engine, line, params)) for number, line in lines]
         try:
-            for number, future in records:
-                record = future.result()
-                if "error" in record:
-                    note(f"line {number}: {record['error']}")
-                    record, status = {**record, "line": number}, 1
-                sink.write(json.dumps(record, ensure_ascii=False) + "\n")
-                sink.flush()
+            return _write(((number, record.result()) for number, record in records), sink)
         except BaseException:  # Ctrl-C too: what still waits must not start
             pool.shutdown(wait=False, cancel_futures=True)
             engine.close()
             raise
+
+
+def _write(records: Iterable[tuple[int, dict[str, Any]]], sink: IO[str]) -> int:
+    """Writes each record as it comes, errors with their line number; 1 where there was an error."""
+    status = 0
+    for number, record in records:
+        if "error" in record:
+            note(f"line {number}: {record['error']}")
+            record, status = {**record, "line": number}, 1
+        sink.write(json.dumps(record, ensure_ascii=False) + "\n")
+        sink.flush()
     return status
 
 

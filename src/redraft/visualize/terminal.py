@@ -128,7 +128,7 @@ class SudokuPainter:
 
     def _mark(self, clue: str, cell: Cell) -> tuple[str, str]:
         digit = cell.text.strip()
-        if cell.look is Look.OPEN or len(digit) != 1:
+        if cell.look is Look.OPEN or len(digit) != 1 or digit not in "123456789":
             return "", ""
         if clue in "123456789":
             return digit, "bold" if digit == clue else "bold red"
