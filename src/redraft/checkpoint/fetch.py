@@ -28,7 +28,7 @@ def resolve(model: str | os.PathLike[str], only: Sequence[str] = _FILES) -> Path
     if name in shipped_models():
         return _SHIPPED / name
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path
     match = _HUB_ID.fullmatch(name)
     if path.exists() or match is None or name.startswith((".", "/", "~")):
@@ -43,8 +43,8 @@ def _download(repo: str, revision: str | None, only: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] (the client library differs between versions)
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -64,5 +64,5 @@ def _download(repo: str, revision: str | None, only: Sequence[str]) -> Path:
         ) from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         raise LoadError(f"model {name!r}: not in the hub cache, and the hub cannot be reached. {error}") from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (HTTPError, HFValidationError, OSError) as error:
         raise LoadError(f"model {name!r}: the download failed. {error}") from error

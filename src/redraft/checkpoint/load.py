@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -65,13 +66,17 @@ def weight_files(directory: Path) -> list[Path]:
             raise LoadError(f"{directory} has neither {INDEX_FILE} nor {SINGLE_FILE}: want a checkpoint's weights")
         return [single]
     weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise LoadError(f"{index}: weight_map is {str(weight_map)[:80]}: want tensor names with their files")
+    if not isinstance(weight_map, dict) or not all(map(_is_file_name, weight_map.values())):
+        raise LoadError(f"{index}: weight_map is {str(weight_map)[:80]}: want tensor names with file names beside it")
     files = [directory / name for name in sorted(set(weight_map.values()))]
     for file in files:
         if not file.is_file():
             raise LoadError(f"{file} is missing, and {INDEX_FILE} names it")
     return files
+
+
+def _is_file_name(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).name == value
 
 
 def _load_file(file: Path, places: dict[str, Place], parameters: dict[str, Tensor], loaded: set[str]) -> int:
