@@ -1,7 +1,7 @@
 import pytest
 
 from redraft.evaluation.sudoku import PUZZLES, faults, groups, num_clues, wrong_cells
-from redraft.training.sudoku import has_one_solution
+from redraft.training.sudoku import has_one_solution, is_held_out
 
 SOLVED = "".join(str((3 * (r % 3) + r // 3 + c) % 9 + 1) for r in range(9) for c in range(9))
 
@@ -46,7 +46,23 @@ def test_a_demo_puzzle_has_exactly_one_solution(clues):
     assert has_one_solution([0 if cell == "." else int(cell) for cell in clues])
 
 
+@pytest.mark.parametrize("clues", PUZZLES)
+def test_training_never_saw_a_demo_puzzle_nor_one_like_it(clues):
+    grid = _solution([0 if cell == "." else int(cell) for cell in clues])
+    assert faults(clues, "".join(map(str, grid))) == ()
+    assert is_held_out(grid)
+
+
 def test_demo_puzzles_go_from_many_clues_to_few():
     counts = [num_clues(clues) for clues in PUZZLES]
     assert counts == sorted(counts, reverse=True)
     assert (counts[0], counts[-1]) == (40, 28)
+
+
+def _solution(puzzle):
+    """The one solution, by trying digits in the first open cell and asking whether one solution is left."""
+    if 0 not in puzzle:
+        return puzzle
+    cell = puzzle.index(0)
+    tries = ([*puzzle[:cell], digit, *puzzle[cell + 1 :]] for digit in range(1, 10))
+    return _solution(next(one for one in tries if has_one_solution(one)))
