@@ -109,45 +109,55 @@ def _used_pairs(columns: Columns, token_group: np.ndarray) -> tuple[np.ndarray, 
 def finish(
     moves: Moves, accepting: np.ndarray, start: int, stop_ids: Sequence[int], banned: Collection[int], meter: Meter
 ) -> TokenAutomaton:
-    """Adds the end, drops states that no path from the start to acceptance visits, and compresses.
+    """Adds the end, which any accepting state (bool [states]) goes to by any stop id that is not banned; compresses.
 
-    `accepting` is bool [states]. InvalidRequest where nothing is left or the first stop id is banned.
+    InvalidRequest where nothing is left or the first stop id is banned.
     """
-    fill = stop_ids[0]
-    stops = [token for token in dict.fromkeys(stop_ids) if token not in set(banned)]
-    if fill not in stops:
-        raise InvalidRequest(f"logit_bias bans id {fill}: under a constraint it fills what follows the end of the text")
+    end_state = len(accepting)
+    fill, *others = usable_stops(stop_ids, banned)
+    token_group, num_groups = moves.token_group.copy(), int(moves.token_group.max(initial=0)) + 1
+    token_group[others] = num_groups + 1
+    token_group[fill] = num_groups
+    ends = np.flatnonzero(accepting)
+    source = np.concatenate([moves.source, ends, [end_state], ends])
+    target = np.concatenate([moves.target, np.full(2 * len(ends) + 1, end_state)])
+    group = np.concatenate([moves.group, np.repeat([num_groups, num_groups + 1], [len(ends) + 1, len(ends)])])
+    return compress(Moves(token_group, group, source, target), np.append(accepting, True), start, end_state, meter)
+
+
+def usable_stops(stop_ids: Sequence[int], banned: Collection[int]) -> list[int]:
+    """The stop ids that are not banned, the filling one first; InvalidRequest where that one is banned."""
+    if stop_ids[0] in banned:
+        raise InvalidRequest(
+            f"logit_bias bans id {stop_ids[0]}: under a constraint it fills what follows the reply's end"
+        )
+    return [token for token in dict.fromkeys(stop_ids) if token not in banned]
+
+
+def compress(moves: Moves, accepting: np.ndarray, start: int, end_state: int, meter: Meter) -> TokenAutomaton:
+    """The automaton of the moves, less the states that no path from the start to acceptance visits.
+
+    `accepting` is bool [states], `end_state` among them. InvalidRequest where nothing is left, or past a limit.
+    """
     distance = _distances(moves, accepting)
     kept = _reachable(moves, start, len(accepting)) & (distance < NEVER)
     if not kept[start]:
-        raise InvalidRequest("constraint: the tokens that are not banned spell no text of it")
+        raise InvalidRequest("constraint: no sequence of the tokens that are not banned fulfils it")
     number = np.cumsum(kept) - 1
     inside = kept[moves.source] & kept[moves.target]
     source, target = number[moves.source[inside]], number[moves.target[inside]]
-    token_class, (group, source, target) = _merge(moves.token_group, moves.group[inside], source, target)
-    ends, end_state = np.flatnonzero(accepting[kept]), int(kept.sum())
-    stop_class = int(token_class.max(initial=0)) + 1
-    rows = [(group, source, target), _end_rows(stop_class, np.append(ends, end_state), end_state)]
-    token_class[stops] = stop_class + 1
-    token_class[fill] = stop_class
-    if len(stops) > 1:
-        rows.append(_end_rows(stop_class + 1, ends, end_state))
-    group, source, target = map(np.concatenate, zip(*rows, strict=True))
+    token_class, rows = _merge(moves.token_group, moves.group[inside], source, target)
     class_ptr, class_tokens = _csr(token_class)
     return TokenAutomaton(
         token_class=token_class.astype(np.int32),
         class_ptr=class_ptr,
         class_tokens=class_tokens,
-        **_edges(group, source, target, meter),
+        **_edges(*rows, meter),
         start=int(number[start]),
-        accepting=np.append(accepting[kept], True),
-        distance=np.append(distance[kept], 0).astype(np.int32),
-        end_state=end_state,
+        accepting=accepting[kept],
+        distance=distance[kept].astype(np.int32),
+        end_state=int(number[end_state]),
     )
-
-
-def _end_rows(token_class: int, sources: np.ndarray, end_state: int) -> tuple[np.ndarray, ...]:
-    return np.full_like(sources, token_class), sources, np.full_like(sources, end_state)
 
 
 def _merge(
@@ -157,7 +167,7 @@ def _merge(
 
     Groups whose rows are equal are one class; what lost all its rows is class 0.
     """
-    num_groups = int(token_group.max(initial=0)) + 1
+    num_groups = int(max(token_group.max(initial=0), group.max(initial=0))) + 1
     bounds = np.searchsorted(group, np.arange(num_groups + 1))
     hashes = pair_hashes(source, target, bounds)
     classes: dict[tuple[int, ...], int] = {}
