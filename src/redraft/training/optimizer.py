@@ -22,6 +22,7 @@ class OptimizerConfig:
     clip_norm: float = 1.0
     muon: bool = False
     muon_momentum: float = 0.95
+    vector_share: float = 0.3  # with Muon: AdamW's rate as a share of Muon's; at 1 the norms and scalars overshoot
 
     def lr(self, update: int) -> float:
         """Warm-up, constant, then (if asked for) linear decay: one can stop anywhere and decay from there."""
@@ -52,7 +53,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "share": 1.0, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -75,7 +76,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """The optimisers of a model; the trainer sets their learning rate before each update."""
+    """The optimisers of a model. Before each update the trainer sets every group's rate to `lr` times its "share"."""
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         is_inner = parameter.ndim >= 2 and "embedding" not in name and "router" not in name
@@ -87,6 +88,8 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
         for params, decay in ((decayed, config.weight_decay), (scalars, 0.0))
         if params
     ]
+    for group in groups:
+        group["share"] = config.vector_share if config.muon else 1.0
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, config.peak_lr, config.betas, fused=True)]
     if matrices:
         optimizers.append(Muon(matrices, config.peak_lr, config.muon_momentum, config.weight_decay))

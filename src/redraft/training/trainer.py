@@ -142,7 +142,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.clip_norm)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = config.optimizer.lr(self.update)
+                group["lr"] = config.optimizer.lr(self.update) * group["share"]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.update += 1
@@ -222,7 +222,10 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            options = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            for group, option in zip(optimizer.param_groups, options, strict=True):
+                group.update(option)  # what the config says now, not what it said then
         self.update, self.examples, self.seconds = state["update"], state["examples"], state["seconds"]
         self._forget_metrics()
         log.info("going on from %s", path)
