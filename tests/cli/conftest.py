@@ -1,13 +1,13 @@
 """A stand-in for the engine that says what a test scripts, and a way to run the command line on it."""
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
+import redraft
 from redraft import cli
 from redraft.config import GenerationDefaults, SamplingParams
 from redraft.errors import InvalidRequest
@@ -79,6 +79,21 @@ class FakeEngine:
     def chat(self, messages, params=None, tools=None, thinking=False):
         return list(self.stream(messages, params))[-1].reply
 
+    def fill(self, before, after, params=None):
+        self.asked.append(((before, after), params))
+        return self._reply(self.answer((before, after)))
+
+    def edit(self, text, instruction, params=None, strength=0.5):
+        self.asked.append(((text, instruction, strength), params))
+        return self._reply(self.answer(text))
+
+    def solve(self, constraint, prompt="", params=None):
+        self.asked.append(((constraint, prompt), params))
+        return self._reply(self.answer(prompt))
+
+    def _reply(self, text):
+        return list(FakeEngine(lambda _: text).stream(text))[-1].reply
+
     def close(self):
         self.is_closed = True
 
@@ -94,9 +109,8 @@ def engine(monkeypatch):
     """The fake engine, which every command loads instead of a model; `engine.loaded` lists what was asked for."""
     fake = FakeEngine()
     fake.loaded = []
-    module = ModuleType("redraft.engine.engine")
-    module.load = lambda model, **options: fake.loaded.append((model, options)) or fake
-    monkeypatch.setitem(sys.modules, "redraft.engine.engine", module)
+    load = lambda model, **options: fake.loaded.append((model, options)) or fake  # noqa: E731
+    monkeypatch.setitem(vars(redraft), "load", load)  # not setattr, which would load the real one to keep it
     monkeypatch.delenv("REDRAFT_MODEL", raising=False)
     return fake
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import click
 
+import redraft
 from redraft.checkpoint.fetch import shipped_models
 from redraft.cli.output import waiting
 from redraft.config import EngineConfig, SamplingParams, range_of
@@ -31,9 +32,7 @@ class EngineArguments:
     def load(self) -> "Engine":
         """The engine; heavy imports happen here."""
         with waiting(f"loading {self.model} ..."):
-            from redraft.engine.engine import load
-
-            return load(self.model, **self.options)
+            return redraft.load(self.model, **self.options)
 
 
 def default_model() -> str:
