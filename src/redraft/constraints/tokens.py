@@ -119,9 +119,10 @@ def finish(
     token_group[others] = num_groups + 1
     token_group[fill] = num_groups
     ends = np.flatnonzero(accepting)
-    source = np.concatenate([moves.source, ends, [end_state], ends])
-    target = np.concatenate([moves.target, np.full(2 * len(ends) + 1, end_state)])
-    group = np.concatenate([moves.group, np.repeat([num_groups, num_groups + 1], [len(ends) + 1, len(ends)])])
+    by_others = ends if others else ends[:0]
+    source = np.concatenate([moves.source, ends, [end_state], by_others])
+    target = np.concatenate([moves.target, np.full(len(ends) + 1 + len(by_others), end_state)])
+    group = np.concatenate([moves.group, np.repeat([num_groups, num_groups + 1], [len(ends) + 1, len(by_others)])])
     return compress(Moves(token_group, group, source, target), np.append(accepting, True), start, end_state, meter)
 
 
