@@ -11,7 +11,7 @@ from redraft.constraints.inference import ConstrainedRows, place, predict_constr
 from redraft.constraints.infill import UNSEEN_COST, hole_language
 from redraft.constraints.infill_moves import InfillParts, build_infill
 from redraft.constraints.limits import Limits, Meter
-from redraft.constraints.tree import MAX_CODE_POINT, Chars, Repeat
+from redraft.constraints.tree import Chars, FreeTokens, Repeat
 from redraft.constraints.vocabulary import Vocabulary
 from redraft.errors import InvalidRequest
 
@@ -19,7 +19,7 @@ from redraft.errors import InvalidRequest
 PIECES = [b"a", b"b", b"c", b"d", b"\n", b"ab", b"bc", b"cd", b"\na", b"abc", b"b\n", None, None]
 VOCABULARY = Vocabulary(PIECES)
 STOP = len(PIECES) - 1
-ANYTHING = Repeat(Chars(((0, MAX_CODE_POINT),)), 0, None)
+ANYTHING = FreeTokens(None)
 
 
 def build(suffix, max_tokens=3, canvas_length=4, heal=b"", scored_bytes=48, stop=(), hole=None):
