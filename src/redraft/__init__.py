@@ -8,42 +8,67 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# public name -> module that defines it
-_HOME = {
-    "load": "redraft.engine.engine",
-    "Engine": "redraft.engine.engine",
-    "load_model": "redraft.checkpoint.load",
-    "generate_plain": "redraft.diffusion.plain",
-    "Rules": "redraft.diffusion.plain",
-    "SamplingParams": "redraft.config",
-    **{name: "redraft.reply" for name in ("Reply", "Usage", "Draft", "Commit", "Finish", "ToolCall", "TokenLogprob")},
-    **{
-        name: "redraft.errors"
-        for name in (
-            "RedraftError",
-            "InvalidRequest",
-            "LoadError",
-            "Overloaded",
-            "OutOfMemory",
-            "DeadlineExceeded",
-            "Cancelled",
-            "ModelFailure",
-        )
-    },
-    **{
-        name: "redraft.constraints.spec"
-        for name in ("Regex", "Choice", "JSONSchema", "Template", "Infill", "Free", "Tokens")
-    },
-}
+__all__ = [
+    "Cancelled",
+    "Choice",
+    "Commit",
+    "DeadlineExceeded",
+    "Decision",
+    "Draft",
+    "Engine",
+    "Finish",
+    "Free",
+    "Infill",
+    "InvalidRequest",
+    "JSONSchema",
+    "LoadError",
+    "ModelFailure",
+    "OutOfMemory",
+    "Overloaded",
+    "RedraftError",
+    "Regex",
+    "Reply",
+    "Rules",
+    "SamplingParams",
+    "Template",
+    "TokenLogprob",
+    "Tokens",
+    "ToolCall",
+    "Usage",
+    "generate_plain",
+    "load",
+    "load_model",
+]
 
-__all__ = sorted(_HOME)
+# module: the public names it defines
+_DEFINED_IN = {
+    "redraft.engine.loading": ("load",),
+    "redraft.engine.engine": ("Engine",),
+    "redraft.checkpoint.load": ("load_model",),
+    "redraft.diffusion.plain": ("generate_plain", "Rules"),
+    "redraft.config": ("SamplingParams",),
+    "redraft.reply": ("Commit", "Decision", "Draft", "Finish", "Reply", "TokenLogprob", "ToolCall", "Usage"),
+    "redraft.errors": (
+        "Cancelled",
+        "DeadlineExceeded",
+        "InvalidRequest",
+        "LoadError",
+        "ModelFailure",
+        "OutOfMemory",
+        "Overloaded",
+        "RedraftError",
+    ),
+    "redraft.constraints.spec": ("Choice", "Free", "Infill", "JSONSchema", "Regex", "Template", "Tokens"),
+}
+_HOME = {name: module for module, names in _DEFINED_IN.items() for name in names}
 
 if TYPE_CHECKING:
     from redraft.checkpoint.load import load_model
     from redraft.config import SamplingParams
     from redraft.constraints.spec import Choice, Free, Infill, JSONSchema, Regex, Template, Tokens
     from redraft.diffusion.plain import Rules, generate_plain
-    from redraft.engine.engine import Engine, load
+    from redraft.engine.engine import Engine
+    from redraft.engine.loading import load
     from redraft.errors import (
         Cancelled,
         DeadlineExceeded,
@@ -54,7 +79,7 @@ if TYPE_CHECKING:
         Overloaded,
         RedraftError,
     )
-    from redraft.reply import Commit, Draft, Finish, Reply, TokenLogprob, ToolCall, Usage
+    from redraft.reply import Commit, Decision, Draft, Finish, Reply, TokenLogprob, ToolCall, Usage
 
 
 def __getattr__(name: str):

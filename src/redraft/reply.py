@@ -83,6 +83,20 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decision:
+    """An answer to a typed question, with what the model gave each label. Not calibrated."""
+
+    kind: str  # "predicate" | "choice" | "score"
+    label: str  # the most probable one: yes or no, a choice's label, a score's level from "0"
+    probabilities: Mapping[str, float]  # of the labels among themselves; they sum to 1
+    confidence: float  # 1 - entropy / log(number of labels): 0 flat, 1 certain
+    mass: float  # probability that an unconstrained answer would have been any of the labels
+    reads: int  # denoising passes averaged
+    spread: float  # largest difference between reads in any label's probability
+    calibrated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finish:
     """The last event of a stream."""
 

@@ -1,58 +1,35 @@
-"""The engine as callers see it: load a model, then generate, chat and stream, from any number of threads."""
+"""The engine as callers see it: generate, chat, stream, fill, edit, solve and decide, from any number of threads."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
-import torch
-
 from redraft.checkpoint.config import read_generation_defaults
-from redraft.checkpoint.fetch import resolve
-from redraft.checkpoint.load import load_model
 from redraft.config import EngineConfig, SamplingParams
-from redraft.engine.families import Autoregressive, BlockDiffusion
+from redraft.constraints.compiled import CompileCache
+from redraft.constraints.spec import Constraint, Infill
+from redraft.constraints.vocabulary import Vocabulary
+from redraft.engine.deciding import Question, decide, read_questions, reading_request
+from redraft.engine.editing import edit_request, kept
+from redraft.engine.families import Autoregressive, BlockDiffusion, Reading
 from redraft.engine.handle import Event, Handle
 from redraft.engine.hub import Hub
+from redraft.engine.infilling import infill_request
 from redraft.engine.intake import Intake, Messages, Prompt
 from redraft.engine.output import Output
+from redraft.engine.request import Request
 from redraft.engine.runner import Runner
 from redraft.engine.scheduler import Scheduler
-from redraft.errors import InvalidRequest, LoadError
+from redraft.errors import InvalidRequest
 from redraft.model.transformer import DiffusionTransformer
-from redraft.reply import Reply
+from redraft.reply import Decision, Finish, Reply
 from redraft.text.chat import ChatTemplate
 from redraft.text.tokenizer import Tokenizer
 
 DEFAULT_PARAMS = SamplingParams()
 NUM_AHEAD = 256  # requests of one list that wait in the queue at a time
-
-
-def load(
-    model: str,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    adapter: str | None = None,
-    max_batch: int = 8,
-    max_context: int | None = None,
-    cache_memory: int | None = None,
-) -> "Engine":
-    """An engine for a shipped model, a local directory, or a hub id with an optional @revision.
-
-    dtype auto is float32 on CPU and bfloat16 on CUDA. `max_context` bounds prompt plus whole canvases, in tokens;
-    `cache_memory` bounds the KV cache of all running requests, in bytes. Raises LoadError or InvalidRequest.
-    """
-    config = EngineConfig(
-        device=device, dtype=dtype, max_batch=max_batch, max_context=max_context, cache_memory=cache_memory
-    )
-    if adapter is not None:
-        raise InvalidRequest(f"adapter={adapter!r}: adapters are not supported yet, leave it out")
-    place = _device(config.device)
-    precision = config.dtype if config.dtype != "auto" else ("bfloat16" if place.type == "cuda" else "float32")
-    path = resolve(model)
-    network = load_model(str(path), device=str(place), dtype=precision)
-    return Engine(network, path, name=model, config=config)
 
 
 class Engine:
@@ -74,11 +51,16 @@ class Engine:
             defaults=read_generation_defaults(path),
             tokenizer=self.tokenizer,
             template=ChatTemplate.from_directory(path, self.tokenizer),
+            compiled=CompileCache(Vocabulary(self.tokenizer.token_bytes)),
             max_context=config.max_context or longest,
             device=model.device,
         )
         self._scheduler = Scheduler(config.max_batch, config.cache_memory, bytes_per_token(model))
-        families = {"diffusion": BlockDiffusion(model), "autoregressive": Autoregressive(model)}
+        families = {
+            "diffusion": BlockDiffusion(model),
+            "reading": Reading(model),
+            "autoregressive": Autoregressive(model),
+        }
         self._hub = Hub(Runner(model, families), self._scheduler)
 
     @property
@@ -130,7 +112,7 @@ class Engine:
         thinking: bool = False,
     ) -> Reply:
         """The model's turn in a conversation, through the checkpoint's chat template."""
-        return self._start(self.intake.chat_ids(messages, tools, thinking), _one(params)).reply()
+        return self._start(self.intake.chat_ids(messages, tools, thinking), _one(params), thinking=thinking).reply()
 
     async def achat(
         self,
@@ -140,7 +122,8 @@ class Engine:
         thinking: bool = False,
     ) -> Reply:
         """`chat` without blocking the event loop."""
-        return await self._start(self.intake.chat_ids(messages, tools, thinking), _one(params)).areply()
+        ids = self.intake.chat_ids(messages, tools, thinking)
+        return await self._start(ids, _one(params), thinking=thinking).areply()
 
     def stream(
         self,
@@ -153,7 +136,7 @@ class Engine:
 
         `prompt` may also be chat messages (dicts); `tools` and `thinking` are for those.
         """
-        return self._start(self._ids(prompt, tools, thinking), _one(params), wants_drafts=True).events()
+        return self._start(self._ids(prompt, tools, thinking), _one(params), True, thinking).events()
 
     def astream(
         self,
@@ -163,7 +146,60 @@ class Engine:
         thinking: bool = False,
     ) -> AsyncIterator[Event]:
         """`stream` for an `async for` loop."""
-        return self._start(self._ids(prompt, tools, thinking), _one(params), wants_drafts=True).aevents()
+        return self._start(self._ids(prompt, tools, thinking), _one(params), True, thinking).aevents()
+
+    def solve(self, constraint: Constraint, prompt: Prompt = "", params: SamplingParams | None = None) -> Reply:
+        """`generate` under a constraint: the reply is a text of it. An Infill brings its own prompt."""
+        given = _one(params)
+        if given.constraint is not None:
+            raise InvalidRequest("params.constraint is set: give the constraint once, as the argument")
+        if isinstance(constraint, Infill):
+            if prompt:
+                raise InvalidRequest("prompt: an Infill brings its own, leave it out")
+            return self._fill(constraint, given).reply()
+        return self.generate(prompt, replace(given, constraint=constraint))
+
+    def fill(self, before: str, after: str, params: SamplingParams | None = None) -> Reply:
+        """The text between `before` and `after`, either of which may be empty; `stop` strings end it."""
+        return self._fill(Infill(before, after), _one(params)).reply()
+
+    async def afill(self, before: str, after: str, params: SamplingParams | None = None) -> Reply:
+        """`fill` without blocking the event loop."""
+        return await self._fill(Infill(before, after), _one(params)).areply()
+
+    def fill_stream(
+        self, before: str, after: str, params: SamplingParams | None = None, wants_drafts: bool = True
+    ) -> Handle:
+        """`fill` as a handle, whose `events` and `aevents` are those of `stream`."""
+        return self._fill(Infill(before, after), _one(params), wants_drafts)
+
+    def edit(self, text: str, instruction: str, params: SamplingParams | None = None, strength: float = 0.5) -> Reply:
+        """`text` rewritten as the instruction says, one canvas long; strength 0 keeps it, 1 starts from noise."""
+        return self._edit(text, instruction, _one(params), strength).reply()
+
+    async def aedit(
+        self, text: str, instruction: str, params: SamplingParams | None = None, strength: float = 0.5
+    ) -> Reply:
+        """`edit` without blocking the event loop."""
+        return await self._edit(text, instruction, _one(params), strength).areply()
+
+    def decide(
+        self, state: Any, questions: Mapping[str, Mapping[str, Any]], reads: int = 1, seed: int = 0
+    ) -> dict[str, Decision]:
+        """A typed decision per question about a state (a string or any JSON value), one denoising pass per read."""
+        asked, pending = self._reads(state, questions, reads, seed)
+        for handle in pending.values():
+            handle.reply()
+        return _decisions(asked, list(pending), reads)
+
+    async def adecide(
+        self, state: Any, questions: Mapping[str, Mapping[str, Any]], reads: int = 1, seed: int = 0
+    ) -> dict[str, Decision]:
+        """`decide` without blocking the event loop."""
+        asked, pending = self._reads(state, questions, reads, seed)
+        for handle in pending.values():
+            await handle.areply()
+        return _decisions(asked, list(pending), reads)
 
     def close(self) -> None:
         """Cancel what runs and refuse what comes; harmless when repeated."""
@@ -175,12 +211,42 @@ class Engine:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _start(self, prompt_ids: Sequence[int], params: SamplingParams, wants_drafts: bool = False) -> Handle:
+    def _start(
+        self, prompt_ids: Sequence[int], params: SamplingParams, wants_drafts: bool = False, thinking: bool = False
+    ) -> Handle:
         """Queue one request; everything that can be refused is refused here."""
-        request = self.intake.request(prompt_ids, params)
+        if isinstance(params.constraint, Infill):
+            raise InvalidRequest("constraint: an Infill brings its own prompt, use engine.solve or engine.fill")
+        return self._submit(self.intake.request(prompt_ids, params, thinking=thinking), wants_drafts)
+
+    def _fill(self, infill: Infill, params: SamplingParams, wants_drafts: bool = False) -> Handle:
+        if params.constraint is not None:
+            raise InvalidRequest("params.constraint cannot be used with an infill: constrain its hole")
+        request, warnings = infill_request(self.intake, infill, params)
+        return self._submit(request, wants_drafts, warnings)
+
+    def _edit(self, text: str, instruction: str, params: SamplingParams, strength: float) -> Handle:
+        request = edit_request(self.intake, text, instruction, params, strength)
+        if strength > 0:
+            return self._submit(request)
+        handle = Handle(wants_drafts=False)
+        handle.push(Finish(reply=kept(request, text, self.label)))
+        return handle
+
+    def _reads(
+        self, state: Any, questions: Mapping[str, Mapping[str, Any]], reads: int, seed: int
+    ) -> tuple[list[Question], dict[Request, Handle]]:
+        """One request per question and read, all of them queued."""
+        if isinstance(reads, bool) or not isinstance(reads, int) or reads < 1:
+            raise InvalidRequest(f"reads={reads!r}: want an integer >= 1")
+        asked = read_questions(questions)
+        requests = [reading_request(self.intake, state, question, seed + i) for question in asked for i in range(reads)]
+        return asked, {request: self._submit(request) for request in requests}
+
+    def _submit(self, request: Request, wants_drafts: bool = False, warnings: Sequence[str] = ()) -> Handle:
         self._scheduler.check(request)
         handle = Handle(wants_drafts)
-        self._hub.submit(request, Output(self.tokenizer, request, self.label), handle)
+        self._hub.submit(request, Output(self.tokenizer, request, self.label, warnings), handle)
         return handle
 
     def _ids(self, prompt: Any, tools: Sequence[Mapping[str, Any]] | None, thinking: bool) -> list[int]:
@@ -201,24 +267,18 @@ class Engine:
         return items
 
 
+def _decisions(asked: Sequence[Question], requests: Sequence[Request], reads: int) -> dict[str, Decision]:
+    readings = [request.reading for request in requests]
+    return {
+        question.name: decide(question, [reading for reading in readings[i * reads : (i + 1) * reads] if reading])
+        for i, question in enumerate(asked)
+    }
+
+
 def bytes_per_token(model: DiffusionTransformer) -> int:
     """KV cache bytes that one token takes in all layers."""
     elements = sum(2 * layer.num_kv_heads * layer.head_dim for layer in model.config.layers)
     return elements * model.dtype.itemsize
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidRequest(f"device={name!r}: want 'auto', 'cpu' or 'cuda'") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InvalidRequest(f"device={name!r}: not tested yet, want 'auto', 'cpu' or 'cuda'")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise LoadError(f"device={name!r}: this machine has no CUDA device that torch can use, want 'cpu'")
-    return device
 
 
 def _is_many(prompt: Any) -> bool:

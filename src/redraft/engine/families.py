@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from redraft.constraints.inference import ConstrainedRows, predict_many
+from redraft.constraints.inference import ConstrainedRows, label_probabilities, predict_many
 from redraft.diffusion.predict import Prediction, predict, tempered_logits
 from redraft.diffusion.process import Place
 from redraft.diffusion.schedule import noise_proportion
@@ -53,9 +53,11 @@ class BlockDiffusion:
         return Outcome(prompt_logits=prompt_logits)
 
     def _first_canvas(self, request: Request) -> Int[Tensor, "C"]:
+        if request.canvas_index == 0 and request.first_canvas is not None:
+            return request.first_canvas
         canvas = request.draws.first_canvas(request.canvas_index, request.canvas_length, self.model.vocab_size)
         if request.steering is not None:
-            canvas = request.steering.start_canvas(canvas, len(request.token_ids), request.num_tokens_left)
+            canvas = request.steering.start_canvas(canvas, request.num_tokens_left)
         return canvas
 
     def _denoised(self, request: Request, prediction: Prediction) -> Outcome:
@@ -93,7 +95,7 @@ class BlockDiffusion:
             request.finish("length")
         else:
             request.start_append(record.prediction.best)
-        top, kept = record.prediction.top, slice(len(committed.token_ids))
+        top, kept = record.prediction.top, slice(committed.first, committed.first + len(committed.token_ids))
         return Outcome(
             step=record,
             committed=committed,
@@ -104,10 +106,30 @@ class BlockDiffusion:
     def _committed(self, request: Request, prediction: Prediction) -> Committed:
         """What the finished canvas adds to the reply."""
         if request.steering is not None:
-            return request.steering.commit(prediction.best.tolist(), request.token_ids)
+            return request.steering.commit(prediction.best.tolist())
         assert request.rules is not None
         token_ids = request.rules.commit(prediction)[: request.num_tokens_left]
         return Committed(token_ids, is_complete=token_ids[-1] in request.stop_ids)
+
+
+class Reading(BlockDiffusion):
+    """One denoising pass over a canvas that is then asked which of several labels it begins with."""
+
+    def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
+        """See ModelFamily."""
+        return [self._read(run) if run.work.role is Role.DENOISE else self._absorb(run, {}) for run in runs]
+
+    def _read(self, run: Run) -> Outcome | RedraftError:
+        request = run.request
+        logits = self.model.head(run.hidden)
+        try:
+            tempered = tempered_logits(logits, temperature_of(request), request.logit_rule)
+            request.reading = label_probabilities(tempered, request.labels)
+        except RedraftError as error:
+            return error
+        request.num_denoising_steps += 1
+        request.finish("stop")
+        return Outcome()
 
 
 class Autoregressive:
@@ -134,7 +156,7 @@ class Autoregressive:
         logits, steering = self.model.head(run.hidden[-1:]), request.steering
         if steering is not None:
             assert isinstance(steering, AutomatonSteering), "an infill is never decoded left to right"
-            logits = steering.masked(logits, index, request.num_tokens_left)
+            logits = steering.masked(logits, request.num_tokens_left)
         try:
             place = Place(0, 0, index)
             prediction = predict(logits, 1.0, request.logit_rule, request.draws, place, num_committed=index)
@@ -186,7 +208,7 @@ def _predict_free(model: DiffusionTransformer, run: Run) -> Prediction | Redraft
 
 def _constrained_rows(model: DiffusionTransformer, run: Run) -> ConstrainedRows:
     request, rule = run.request, run.request.logit_rule
-    assert request.steering is not None and request.steering.placed is not None
+    assert request.steering is not None
     place = Place(request.canvas_index, request.denoising_step)
     return ConstrainedRows(
         tempered=tempered_logits(model.head(run.hidden), temperature_of(request), rule),

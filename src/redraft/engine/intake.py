@@ -8,11 +8,16 @@ from typing import Any
 
 import torch
 
-from redraft.config import GenerationDefaults, ModelConfig, SamplingParams
-from redraft.diffusion.plain import Rules
+from redraft.config import BAN_BIAS, GenerationDefaults, ModelConfig, SamplingParams
+from redraft.constraints.compiled import CompileCache
+from redraft.constraints.spec import TextConstraint, Tokens
+from redraft.diffusion.plain import FilledRules, Rules
 from redraft.diffusion.predict import LogitRule
 from redraft.diffusion.process import CounterDraws
+from redraft.diffusion.sampler import WarmStart
+from redraft.diffusion.stopping import StableAndConfident
 from redraft.engine.request import Request
+from redraft.engine.steering import AutomatonSteering
 from redraft.errors import InvalidRequest
 from redraft.text.chat import ChatTemplate
 from redraft.text.tokenizer import Tokenizer
@@ -29,6 +34,7 @@ class Intake:
     defaults: GenerationDefaults
     tokenizer: Tokenizer
     template: ChatTemplate
+    compiled: CompileCache  # of this tokenizer's vocabulary
     max_context: int
     device: torch.device
 
@@ -47,12 +53,26 @@ class Intake:
         """Ids of a conversation through the checkpoint's chat template."""
         return self.template.encode(messages, tools=tools, thinking=thinking)
 
-    def request(self, prompt_ids: Sequence[int], given: SamplingParams) -> Request:
-        """The request, with defaults filled in and a seed; InvalidRequest names what cannot be done."""
-        params: Any = given.resolved(self.defaults)
+    def request(
+        self,
+        prompt_ids: Sequence[int],
+        given: SamplingParams,
+        *,
+        thinking: bool = False,
+        num_healed: int = 0,
+        default_min_tokens: int | None = None,
+    ) -> Request:
+        """The request, with defaults filled in and a seed; InvalidRequest names what cannot be done.
+
+        Under a constraint `thinking` says that free reasoning comes before it. `default_min_tokens` None: 1, and 0
+        under a constraint. `num_healed` tokens of the first canvas are no part of the reply.
+        """
+        if default_min_tokens is None:
+            default_min_tokens = 1 if given.constraint is None else 0
+        params: Any = given.resolved(self.defaults, min_tokens=default_min_tokens)
         canvas_length = params.canvas_length or self.config.canvas_length
         self._check(prompt_ids, params, canvas_length)
-        stop_ids = self._stop_ids(params)
+        stop_ids = self.end_ids(params)
         seed = params.seed
         if seed is None:
             seed = 0 if params.temperature == 0 else secrets.randbits(64)
@@ -62,16 +82,40 @@ class Intake:
             seed=seed,
             stop_ids=frozenset(stop_ids),
             canvas_length=canvas_length,
-            rules=Rules().filled(params, stop_ids) if params.decoding == "diffusion" else None,
+            rules=self.rules(params, params.constraint is not None),
             logit_rule=LogitRule.from_params(params, stop_ids, self.config.vocab_size),
             draws=CounterDraws(seed, self.device),
+            num_healed=num_healed,
         )
         if request.capacity > self.max_context:
             raise InvalidRequest(
                 f"prompt of {len(prompt_ids)} tokens and max_tokens={params.max_tokens} (canvases of {canvas_length}) "
                 f"take {request.capacity} tokens of context: want at most {self.max_context}"
             )
+        if params.constraint is not None:
+            request.steering = self._steering(params, stop_ids, thinking)
         return request
+
+    def rules(self, params: Any, is_constrained: bool, renoise: WarmStart | None = None) -> FilledRules | None:
+        """The rules that resolved params describe; None for left-to-right decoding, which has none."""
+        if params.decoding != "diffusion":
+            return None
+        stop_ids = self.end_ids(params)
+        stop = StableAndConfident(
+            params.stability_threshold, params.confidence_threshold, stop_ids if is_constrained else None
+        )
+        return Rules(stop=stop, renoise=renoise).filled(params, stop_ids)
+
+    def _steering(self, params: Any, stop_ids: tuple[int, ...], thinking: bool) -> AutomatonSteering:
+        """The compiled constraint at its start; InvalidRequest where no reply within the budget fulfils it."""
+        if not isinstance(params.constraint, TextConstraint | Tokens):
+            raise InvalidRequest(f"constraint={_short(params.constraint)}: want Regex, Choice, JSONSchema, ...")
+        banned = frozenset(i for i, bias in (params.logit_bias or {}).items() if bias <= BAN_BIAS)
+        close = self.tokenizer.token_id("<channel|>") if thinking else None
+        opening = self.tokenizer.token_id("<|channel>") if thinking else None
+        compiled = self.compiled.compile(params.constraint, stop_ids, banned, close, opening)
+        compiled.check_budget(params.max_tokens)
+        return AutomatonSteering(compiled, stop_ids, self.device)
 
     def _check(self, prompt_ids: Sequence[int], params: Any, canvas_length: int) -> None:
         vocab_size = self.config.vocab_size
@@ -90,11 +134,9 @@ class Intake:
             value = getattr(params, name)
             if value is not None and value > vocab_size:
                 raise InvalidRequest(f"{name}={value}: want at most the vocabulary, {vocab_size}")
-        if params.constraint is not None:
-            raise InvalidRequest(f"constraint={_short(params.constraint)}: not supported yet, leave it out")
 
-    def _stop_ids(self, params: Any) -> tuple[int, ...]:
-        """The checkpoint's end ids, unless ignored, and the caller's."""
+    def end_ids(self, params: Any) -> tuple[int, ...]:
+        """Ids that end a reply: the checkpoint's, unless ignored, then the caller's. The first fills what follows."""
         end_ids = () if params.ignore_eos else (self.defaults.eos_token_ids or self.config.eos_token_ids)
         return tuple(dict.fromkeys((*end_ids, *(params.stop_token_ids or ()))))
 

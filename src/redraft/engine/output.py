@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from redraft.constraints.spec import Template
 from redraft.diffusion.process import Place
 from redraft.diffusion.stopping import StableAndConfident
 from redraft.diffusion.trace import Trace, make_draft
@@ -50,8 +51,12 @@ class Output:
         trace = None
         if params.record_trace:
             trace = Trace(model=self._label, seed=request.seed, params=params.as_dict(), events=tuple(self._events))
+        text = "".join(self._text["answer"])
+        constraint = params.constraint
         return Reply(
-            text="".join(self._text["answer"]),
+            text=text,
+            holes=constraint.split(text) if isinstance(constraint, Template) else None,
+            constraint=None if request.steering is None else request.steering.report,
             token_ids=tuple(request.token_ids),
             finish_reason=request.finish_reason,
             seed=request.seed,
@@ -66,9 +71,18 @@ class Output:
         )
 
     def _commits(self, request: Request, outcome: Outcome) -> list[Commit]:
-        """One event per channel the committed ids touch; ends the request where its text met a stop string."""
+        """One event per channel the committed ids touch."""
         assert outcome.committed is not None
-        committed = tuple(outcome.committed.token_ids)
+        committed, text = tuple(outcome.committed.token_ids), outcome.committed.text
+        if request.params.logprobs is not None and outcome.logprobs is not None:
+            self._logprobs += _token_logprobs(torch.tensor(committed), outcome.logprobs, outcome.top)
+        commits = self._parsed(request, committed) if text is None else [Commit(token_ids=committed, text=text)]
+        for commit in commits:
+            self._text[commit.channel].append(commit.text)
+        return commits
+
+    def _parsed(self, request: Request, committed: tuple[int, ...]) -> list[Commit]:
+        """Ids -> text by channel; ends the request at a stop string."""
         # A stop id never shows in the text, even one that stands for text elsewhere.
         stop_id = committed[-1:] if committed and committed[-1] in request.stop_ids else ()
         segments = self._parser.push(committed[: len(committed) - len(stop_id)])
@@ -78,13 +92,9 @@ class Output:
             request.cut(self._parser.num_tokens)
             request.finish("stop")
             stop_id = ()
-        if request.params.logprobs is not None and outcome.logprobs is not None:
-            self._logprobs += _token_logprobs(torch.tensor(committed), outcome.logprobs, outcome.top)
         commits = [Commit(token_ids=s.token_ids, text=s.text, channel=s.channel) for s in segments]
         if stop_id:
             commits.append(Commit(token_ids=stop_id, text=""))
-        for commit in commits:
-            self._text[commit.channel].append(commit.text)
         return commits
 
     def _draft(self, request: Request, step: StepRecord) -> Draft:
@@ -135,7 +145,7 @@ def _token_logprobs(
     logprobs: Float[Tensor, "n"],
     top: tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]] | None,
 ) -> list[TokenLogprob]:
-    """One record per id; `top` holds each row's k best ids and log-probabilities, of which impossible ones are dropped."""
+    """One record per id; `top` holds each row's k best ids and log-probabilities; impossible ones are dropped."""
     rows: list[tuple[tuple[int, float], ...]] = [()] * len(token_ids)
     if top is not None:
         pairs = zip(top[0].tolist(), top[1].tolist(), strict=True)

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from redraft.cache.view import CacheView
+from redraft.constraints.inference import PlacedLattice
 from redraft.diffusion.plain import FilledRules
 from redraft.diffusion.predict import LogitRule
 from redraft.diffusion.process import CounterDraws
@@ -38,6 +39,9 @@ class Request:
     logit_rule: LogitRule
     draws: CounterDraws
     steering: Steering | None = None  # the constraint at work
+    first_canvas: Int[Tensor, "C"] | None = None  # what canvas 0 starts from; None: noise
+    num_healed: int = 0  # tokens of the first canvas that are no part of the reply
+    labels: tuple[PlacedLattice, ...] = ()  # of a reading: one per label
     submitted: float = field(default_factory=time.monotonic)
 
     phase: Phase = Phase.WAITING
@@ -53,6 +57,12 @@ class Request:
     num_denoising_steps: int = 0
     num_appends: int = 0
     finish_reason: str | None = None
+    reading: tuple[list[float], float] | None = None  # probability of each label, mass of them all
+
+    @property
+    def family(self) -> str:
+        """Which model family runs it."""
+        return "reading" if self.labels else self.params.decoding
 
     @property
     def num_tokens_left(self) -> int:
@@ -64,7 +74,7 @@ class Request:
         """Canvases the longest possible reply takes; autoregressive decoding takes none."""
         if self.params.decoding == "autoregressive":
             return 0
-        return -(-self.params.max_tokens // self.canvas_length)
+        return -(-(self.num_healed + self.params.max_tokens) // self.canvas_length)
 
     @property
     def capacity(self) -> int:

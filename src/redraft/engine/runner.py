@@ -12,7 +12,7 @@ from redraft.model.transformer import DiffusionTransformer
 
 
 class Runner:
-    """One model and the families that use it, by the name of `SamplingParams.decoding`."""
+    """One model and the families that use it, by the name that `Request.family` gives."""
 
     def __init__(self, model: DiffusionTransformer, families: dict[str, ModelFamily]):
         self.model = model
@@ -36,10 +36,10 @@ class Runner:
                 for (request, work), segment in zip(works, batch.segments, strict=True)
             ]
             for name, family in self.families.items():
-                own = [run for run in runs if run.request.params.decoding == name]
+                own = [run for run in runs if run.request.family == name]
                 for run, outcome in zip(own, family.absorb(own), strict=True):
                     outcomes[run.request] = outcome
         return [outcomes[request] for request in requests]
 
     def _family(self, request: Request) -> ModelFamily:
-        return self.families[request.params.decoding]
+        return self.families[request.family]

@@ -1,16 +1,19 @@
 """A constraint at work on one request: the automaton's state between canvases, and the current canvas's lattice."""
 
+import codecs
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from redraft.constraints.compiled import CompiledConstraint
 from redraft.constraints.inference import ConstrainedStep, PlacedLattice, place
-from redraft.constraints.lattice import NO_POSITION, Lattice, advance, allowed_tokens, unroll
-from redraft.constraints.tokens import TokenAutomaton
+from redraft.constraints.infill import InfillAutomaton
+from redraft.constraints.lattice import NO_POSITION, advance, allowed_tokens, unroll
 from redraft.shapes import Float, Int, Tensor
+from redraft.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Committed:
     """What a finished canvas adds to the reply."""
 
     token_ids: list[int]
-    is_complete: bool  # the constraint is fulfilled: nothing follows
+    is_complete: bool  # nothing follows
+    first: int = 0  # canvas position of the first of them
     text: str | None = None  # where it is not simply the text of the ids
 
 
@@ -26,85 +30,125 @@ class Committed:
 class Steering(Protocol):
     """What the block-diffusion family asks of a constraint, canvas after canvas."""
 
-    placed: PlacedLattice | None  # of the canvas at hand
-    log_z: list[float]  # price of the constraint at each denoising step
+    @property
+    def placed(self) -> PlacedLattice:
+        """Of the canvas at hand."""
+        ...
 
-    def start_canvas(self, canvas: Int[Tensor, "C"], num_committed: int, tokens_left: int) -> Int[Tensor, "C"]:
-        """The first canvas with every forced position set; makes `placed`. InvalidRequest where no text is left."""
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What the reply says about its constraint."""
+        ...
+
+    def start_canvas(self, canvas: Int[Tensor, "C"], tokens_left: int) -> Int[Tensor, "C"]:
+        """The noise with every forced position set; makes `placed`. InvalidRequest where no text is left."""
         ...
 
     def observe(self, step: ConstrainedStep) -> None:
         """Remember what a denoising step found; the last one before `commit` is the one that counts."""
         ...
 
-    def commit(self, best: list[int], token_ids: list[int]) -> Committed:
-        """What the finished canvas `best` adds to a reply that holds `token_ids`; moves the state on, in place."""
+    def commit(self, best: list[int]) -> Committed:
+        """What the finished canvas adds to the reply; moves the state on, in place."""
         ...
 
 
-@dataclass
-class AutomatonSteering:
-    """A constraint whose whole reply is one text of a token automaton."""
+class _OnCanvas:
+    """The lattice of the canvas at hand and what its denoising steps found."""
 
-    automaton: TokenAutomaton
-    stop_ids: tuple[int, ...]  # the first fills what follows the end
-    allowed: Mapping[int, np.ndarray]  # reply position -> the only ids it may hold
-    device: torch.device
-    placed: PlacedLattice | None = None
-    log_z: list[float] = field(default_factory=list)
-    _states: np.ndarray | None = None  # along the best path of the canvas at hand
+    def __init__(self, stats: Mapping[str, Any], device: torch.device):
+        self._stats, self._device = stats, device
+        self._placed: PlacedLattice | None = None
+        self._states: np.ndarray | None = None  # along the best path
+        self._log_z: list[float] = []
 
-    def __post_init__(self):
-        self.state = self.automaton.start
-
-    def lattice(self, canvas_length: int, num_committed: int, tokens_left: int) -> Lattice:
-        """The canvas that starts where the reply stands; InvalidRequest where no text of the constraint fits."""
-        here = {at - num_committed: ids for at, ids in self.allowed.items() if at >= num_committed}
-        here = {at: ids for at, ids in here.items() if at < canvas_length}
-        return unroll(self.automaton, self.state, canvas_length, tokens_left, self.stop_ids[0], here)
-
-    def start_canvas(self, canvas: Int[Tensor, "C"], num_committed: int, tokens_left: int) -> Int[Tensor, "C"]:
+    @property
+    def placed(self) -> PlacedLattice:
         """See Steering."""
-        self.placed = place(self.lattice(len(canvas), num_committed, tokens_left), self.device)
-        return with_forced(canvas, self.placed.lattice)
+        assert self._placed is not None, "no canvas has started"
+        return self._placed
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """See Steering."""
+        return {**self._stats, "log_z": tuple(self._log_z)}
 
     def observe(self, step: ConstrainedStep) -> None:
         """See Steering."""
         self._states = step.states
-        self.log_z.append(float(step.prediction.log_z))
+        self._log_z.append(float(step.prediction.log_z))
 
-    def commit(self, best: list[int], token_ids: list[int]) -> Committed:
+    def _start(self, lattice, canvas: Int[Tensor, "C"]) -> Int[Tensor, "C"]:
+        self._placed = place(lattice, self._device)
+        forced = torch.from_numpy(lattice.forced).to(canvas.device)
+        return torch.where(forced == NO_POSITION, canvas, forced)
+
+
+class AutomatonSteering(_OnCanvas):
+    """A constraint whose whole reply is one text of a token automaton."""
+
+    def __init__(self, compiled: CompiledConstraint, stop_ids: tuple[int, ...], device: torch.device):
+        super().__init__(compiled.stats, device)
+        self._automaton, self._stop_ids = compiled.automaton, stop_ids
+        self._state = compiled.automaton.start
+
+    def start_canvas(self, canvas: Int[Tensor, "C"], tokens_left: int) -> Int[Tensor, "C"]:
+        """See Steering."""
+        return self._start(unroll(self._automaton, self._state, len(canvas), tokens_left, self._stop_ids[0]), canvas)
+
+    def commit(self, best: list[int]) -> Committed:
         """See Steering. The stop token stays, the fill after it goes."""
-        assert self.placed is not None and self._states is not None
+        assert self._states is not None
         kept = best[: self.placed.lattice.num_positions]
-        end = next((at for at, token in enumerate(kept) if token in self.stop_ids), None)
-        self.state = int(self._states[-1])
+        end = next((at for at, token in enumerate(kept) if token in self._stop_ids), None)
+        self._state = int(self._states[-1])
         if end is not None:
             return Committed(kept[: end + 1], is_complete=True)
         return Committed(kept, is_complete=self._is_over)
 
-    def masked(self, logits: Float[Tensor, "1 V"], num_committed: int, tokens_left: int) -> Float[Tensor, "1 V"]:
+    def masked(self, logits: Float[Tensor, "1 V"], tokens_left: int) -> Float[Tensor, "1 V"]:
         """Logits with -inf where a token would leave the constraint or its budget: for left-to-right decoding."""
-        ids = allowed_tokens(self.automaton, self.state, tokens_left)
-        if num_committed in self.allowed:
-            ids = np.intersect1d(ids, self.allowed[num_committed])
+        ids = torch.from_numpy(allowed_tokens(self._automaton, self._state, tokens_left)).to(logits.device)
         masked = torch.full_like(logits, -torch.inf)
         masked[:, ids] = logits[:, ids]
         return masked
 
     def take(self, token_id: int) -> bool:
         """Move on by one token; whether the reply is complete."""
-        self.state = advance(self.automaton, self.state, token_id)
-        return token_id in self.stop_ids or self._is_over
+        self._state = advance(self._automaton, self._state, token_id)
+        return token_id in self._stop_ids or self._is_over
 
     @property
     def _is_over(self) -> bool:
-        """Whether the state is accepting and nothing but the end can follow."""
-        leaves = self.automaton.edge_target[self.automaton.edge_source == self.state]
-        return bool(self.automaton.accepting[self.state] and (leaves == self.automaton.end_state).all())
+        """Whether the text is in the language and nothing but the end can follow."""
+        leaves = self._automaton.edge_target[self._automaton.edge_source == self._state]
+        return bool(self._automaton.accepting[self._state] and (leaves == self._automaton.end_state).all())
 
 
-def with_forced(canvas: Int[Tensor, "C"], lattice: Lattice) -> Int[Tensor, "C"]:
-    """The canvas with the only possible token wherever there is just one."""
-    forced = torch.from_numpy(lattice.forced).to(canvas.device)
-    return torch.where(forced == NO_POSITION, canvas, forced)
+class InfillSteering(_OnCanvas):
+    """A hole between two texts: the canvas holds hole and suffix, the reply the hole alone."""
+
+    def __init__(self, infill: InfillAutomaton, tokenizer: Tokenizer, stats: Mapping[str, Any], device: torch.device):
+        super().__init__(stats, device)
+        self._infill, self._tokenizer = infill, tokenizer
+        self._path = [infill.automaton.start]  # states, one more than tokens written
+        self._pieces: list[bytes | None] = []  # of the tokens written, the suffix's too
+        self._num_bytes = self._num_tokens = 0  # of the hole, committed so far
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def start_canvas(self, canvas: Int[Tensor, "C"], tokens_left: int) -> Int[Tensor, "C"]:
+        """See Steering. The budget is the infill's own: it counts tokens that begin in the hole."""
+        return self._start(self._infill.unroll(self._path[-1], len(canvas), len(self._pieces)), canvas)
+
+    def commit(self, best: list[int]) -> Committed:
+        """See Steering. Healed bytes and suffix are no part of the reply."""
+        assert self._states is not None
+        first = int(not self._pieces and bool(self._infill.heal))
+        self._path += self._states[1:].tolist()
+        self._pieces += [self._tokenizer.bytes_of(token) for token in best]
+        text, num_tokens = self._infill.hole_text(self._pieces, self._path)
+        is_complete = self._infill.is_finished(self._path[-1], len(self._pieces))
+        said = self._decoder.decode(text[self._num_bytes :], final=is_complete)
+        added = best[first : first + num_tokens - self._num_tokens]
+        self._num_bytes, self._num_tokens = len(text), num_tokens
+        return Committed(added, is_complete, first=first, text=said)

@@ -52,6 +52,11 @@ class ChatTemplate:
             named = {entry.get("name"): entry.get("template") for entry in named}.get("default")
         return cls(named, tokenizer)
 
+    @property
+    def is_present(self) -> bool:
+        """Whether the checkpoint has a template at all."""
+        return self._source is not None
+
     def encode(
         self,
         messages: Sequence[Mapping[str, Any]],
