@@ -92,7 +92,8 @@ class BlockDiffusion:
         if committed.is_complete:
             request.finish("stop")
         elif request.num_tokens_left == 0:
-            request.finish("length")
+            # A constrained text is complete wherever its budget ends.
+            request.finish("length" if request.steering is None else "stop")
         else:
             request.start_append(record.prediction.best)
         top, kept = record.prediction.top, slice(committed.first, committed.first + len(committed.token_ids))
@@ -169,7 +170,7 @@ class Autoregressive:
         if is_complete:
             request.finish("stop")
         elif request.num_tokens_left == 0:
-            request.finish("length")
+            request.finish("length" if steering is None else "stop")
         return Outcome(
             committed=Committed([token_id], is_complete),
             logprobs=torch.log_softmax(prediction.signal, dim=-1)[:, token_id],
