@@ -3,7 +3,7 @@
 Each is the format's grammar or a part of it: never a string that the format's standard refuses. Left out: leap seconds
 and lower-case `t` and `z` in times, more than 9 digits in a number of a duration or a fraction of a second, quoted
 names and address literals in e-mail addresses, host names beyond the sizes below (in e-mail addresses five labels of
-40), zone ids in IPv6 addresses, ports above 65535.
+40) or in Punycode, zone ids in IPv6 addresses, ports above 65535.
 """
 
 from redraft.constraints.combine import sequence
@@ -43,9 +43,12 @@ _IPV6 = "|".join(
 )
 
 
+_A, _H = r"[0-9A-Za-z]", r"[0-9A-Za-z-]"
+
+
 def _label(most: int) -> str:
-    """A label of a host name, of at most so many characters."""
-    return rf"[0-9A-Za-z](?:[0-9A-Za-z-]{{0,{most - 2}}}[0-9A-Za-z])?"
+    """A label of a host name, of at most so many characters; `--` in third place is reserved (RFC 5891)."""
+    return rf"{_A}(?:{_A}|{_H}{_A}|{_H}{_H}{_A}|{_H}(?:{_A}{_H}|-{_A}){_H}{{0,{most - 5}}}{_A})?"
 
 
 # At most 253 characters: four labels of the full 63 (the last of 61), or eight of 30.

@@ -7,6 +7,7 @@ from redraft.constraints.combine import EMPTY_TEXT, NOTHING, either, optional, s
 from redraft.constraints.json_numbers import WHOLE_DIGITS, decimal_places, zeros
 from redraft.constraints.tree import Chars, Node, Text
 
+EXACT_DIGITS = 15  # digits that a double holds, so that a multiple with a point is still one after rounding
 MAX_RESIDUES = 250  # a multiple of m takes up to m automaton states per digit
 
 
@@ -38,7 +39,9 @@ class _Multiples:
         self._nodes: dict[tuple[str, int, int], Node] = {}
 
     def node(self) -> Node:
-        leading = self._next_digits(0, WHOLE_DIGITS - self._num_zeros, self._whole, first=1)
+        digits = WHOLE_DIGITS if self._is_whole else EXACT_DIGITS - self._places
+        digits -= self._num_zeros
+        leading = self._next_digits(0, digits, self._whole, first=1) if digits > 0 else NOTHING
         return either(sequence(Text("0"), self._end(0)), leading)
 
     def _whole(self, residue: int, left: int) -> Node:

@@ -7,8 +7,8 @@ json.dumps writes (at most one space after `,` and `:`, none elsewhere), where
   but declared nowhere, then others in any order where additionalProperties or patternProperties is written; a schema
   that says nothing about keys allows any;
 - references that can recur are followed, and free-form values nest, `max_depth` times together;
-- where maxLength and maxItems together take too many states to count, only strings and arrays up to one of BOUNDS are
-  generated, and SchemaLanguage says which;
+- where maxLength, maxItems and maxProperties together take too many states to count, only strings, arrays and objects
+  up to one of BOUNDS are generated, and SchemaLanguage says which;
 - numbers are written as json_numbers.py says, strings as json_strings.py does, formats as json_formats.py.
 
 Keywords that JSON Schema does not define assert nothing, as the standard has it. What cannot be kept exactly is
@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from redraft.constraints.combine import NOTHING, either, optional, sequence
 from redraft.constraints.json_numbers import JSON_NUMBER
 from redraft.constraints.json_strings import FREE_STRING
-from redraft.constraints.network import text_sizes
+from redraft.constraints.limits import Limits, Meter
+from redraft.constraints.sharing import text_sizes
 from redraft.constraints.schema_arrays import ArrayWriter
 from redraft.constraints.schema_document import SchemaDocument, refuse
 from redraft.constraints.schema_expand import Expander
@@ -39,18 +40,17 @@ from redraft.constraints.schema_shapes import (
     Statement,
     StringShape,
 )
-from redraft.constraints.schema_strings import StringLanguages
 from redraft.constraints.tree import Node, Repeat, Text
 from redraft.errors import InvalidRequest
 
 MAX_LEVELS = 48  # containers inside one another in the language, free-form values apart
 COMFORTABLE_SIZE = 15_000  # states, by rough count, of the tree written out; above it, long strings are cut short
-_Bounded = TypeVar("_Bounded", StringShape, ArrayShape)
+_Bounded = TypeVar("_Bounded", StringShape, ArrayShape, ObjectShape)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a schema's upper bounds are counted: code points of a string, items of an array; None all the way."""
+    """How far a schema's upper bounds are counted: code points, items or unnamed keys; None all the way."""
 
     length: int | None = None
     items: int | None = None
@@ -58,6 +58,8 @@ class Bounds:
     def lower(self, shape: _Bounded) -> _Bounded:
         """The shape with its upper bound lowered to this one, never below its lower bound."""
         most = self.length if isinstance(shape, StringShape) else self.items
+        if most is not None and isinstance(shape, ObjectShape):
+            most += len(shape.required) + sum(len(rule.properties) for rule in shape.rules)
         if shape.high is None or most is None or shape.high <= most:
             return shape
         return replace(shape, high=max(shape.low, most))
@@ -86,9 +88,11 @@ def schema_language(schema: Any, max_depth: int = 4) -> SchemaLanguage:
     """
     if not isinstance(max_depth, int) or isinstance(max_depth, bool) or max_depth < 0:
         raise InvalidRequest(f"max_depth is {max_depth!r}, must be a whole number, 0 or more")
-    document = SchemaDocument(schema)
+    meter = Meter(Limits())
+    expander = Expander(SchemaDocument(schema), meter)
     for bounds in BOUNDS:
-        tree = _TreeWriter(document, bounds).node(At(""), max_depth)
+        meter.check_time()
+        tree = _TreeWriter(expander, bounds).node(At(""), max_depth)
         if text_sizes(tree)[id(tree)] <= COMFORTABLE_SIZE:
             break
     return SchemaLanguage(tree, bounds)
@@ -97,9 +101,8 @@ def schema_language(schema: Any, max_depth: int = 4) -> SchemaLanguage:
 class _TreeWriter:
     """Trees of statements at a depth left for recursion and free-form values; equal ones are one object."""
 
-    def __init__(self, document: SchemaDocument, bounds: Bounds):
-        self._languages = StringLanguages()
-        self._expander = Expander(document, self._languages)
+    def __init__(self, expander: Expander, bounds: Bounds):
+        self._expander = expander
         self._bounds = bounds
         self._nodes: dict[tuple[Statement, int], Node] = {}
         self._level = 0
@@ -136,11 +139,11 @@ class _TreeWriter:
             case NumberShape():
                 return written_numbers(shape)
             case StringShape():
-                return self._languages.written(self._bounds.lower(shape))
+                return self._expander.languages.written(self._bounds.lower(shape))
             case ArrayShape():
                 return ArrayWriter(self._bounds.lower(shape), self._expander, write).node()
             case ObjectShape():
-                return ObjectWriter(shape, self._expander, write).node()
+                return ObjectWriter(self._bounds.lower(shape), self._expander, write).node()
 
     def _any_value(self, depth: int) -> Node:
         inner = self.node(TRUE, depth)

@@ -19,9 +19,9 @@ from redraft.constraints.schema_shapes import (
     ArrayShape,
     At,
     Count,
-    Has,
     ItemRule,
     KeyRule,
+    Lacks,
     LiteralShape,
     Not,
     NumberShape,
@@ -87,8 +87,9 @@ class Assertions:
             )
         for keyword in ("dependentRequired", "dependentSchemas", "dependencies"):
             for key, wanted in schema.get(keyword, {}).items():
-                then = Has(tuple(wanted)) if isinstance(wanted, list) else At(f"{pointer}/{keyword}/{escape(key)}")
-                found.append(Some((Not(Has((key,))), all_of(Has((key,)), then))))
+                place = At(f"{pointer}/{keyword}/{escape(key)}")
+                then = [Not(Lacks(other)) for other in wanted] if isinstance(wanted, list) else [place]
+                found.append(Some((Lacks(key), all_of(Not(Lacks(key)), *then))))
         return found
 
     def _object(self, pointer: str, schema: dict[str, Any]) -> ObjectShape:

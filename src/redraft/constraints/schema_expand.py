@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from redraft.constraints.json_formats import EXACT_FORMATS
+from redraft.constraints.limits import Meter
 from redraft.constraints.schema_assertions import Assertions, shapes_besides, shapes_of_values, violations
 from redraft.constraints.schema_document import SchemaDocument, refuse
 from redraft.constraints.schema_shapes import (
@@ -12,9 +13,9 @@ from redraft.constraints.schema_shapes import (
     All,
     ArrayShape,
     At,
-    Has,
     ItemRule,
     KeyRule,
+    Lacks,
     LiteralShape,
     Not,
     NumberShape,
@@ -44,10 +45,11 @@ class _CircularStatementError(InvalidRequest):
 class Expander:
     """Unions of shapes for the statements of one document, each made once."""
 
-    def __init__(self, document: SchemaDocument, languages: StringLanguages):
-        self.languages = languages
+    def __init__(self, document: SchemaDocument, meter: Meter):
+        self.languages = StringLanguages(meter)
+        self._meter = meter
         self._document = document
-        self._assertions = Assertions(document, languages)
+        self._assertions = Assertions(document, self.languages)
         self._known: dict[Statement, tuple[Shape, ...]] = {}
         self._open: dict[Statement, None] = {}
         self._num_meetings = 0
@@ -75,8 +77,8 @@ class Expander:
                 return self._behind_reference(At(pointer), pointer)
             case Values(texts):
                 return shapes_of_values(texts)
-            case Has(keys):
-                return (ObjectShape(required=keys), *FREE[1:])
+            case Lacks(key):
+                return (ObjectShape(absent=frozenset([key])), *FREE[1:])
             case All(parts):
                 return self._meet_all(FREE, parts)
             case Some(parts):
@@ -94,8 +96,8 @@ class Expander:
                 return self._behind_reference(Not(At(pointer)), pointer)
             case Values(texts):
                 return self._all_but(texts)
-            case Has(keys):
-                return [ObjectShape(absent=frozenset([key])) for key in keys]
+            case Lacks(key):
+                return [ObjectShape(required=(key,))]
             case All(parts):
                 return self._union(tuple(map(Not, parts)))
             case Some(parts):
@@ -111,7 +113,9 @@ class Expander:
         if isinstance(schema, bool):
             return FREE if schema else ()
         is_ref = self._document.follows_only_ref(schema)
-        own = FREE if is_ref else self._assertions.shapes(pointer)
+        own = (
+            FREE if is_ref else self._meet_shapes(self._assertions.shapes(pointer), FREE)
+        )  # drops what contradicts itself
         statements = self._assertions.statements(pointer)
         found = self._meet_all(own, statements[:1] if is_ref else statements)
         for keyword in ("unevaluatedProperties", "unevaluatedItems"):
@@ -212,6 +216,7 @@ class Expander:
         found: dict[Shape, None] = {}
         for one in first:
             self._num_meetings += len(second)
+            self._meter.check_time()
             if self._num_meetings > MAX_MEETINGS:
                 raise refuse(self._place(), f"combines more than {MAX_MEETINGS:,} pairs of alternatives, the limit")
             met = (meet(one, other, self.languages.admits) for other in second)

@@ -27,11 +27,8 @@ def written_numbers(shape: NumberShape) -> Node:
     node = parts[0]
     for part in parts[1:]:
         node = Both(node, part)
-    for step in sorted(shape.off_steps):
-        node = Minus(node, _multiples(step, False))
-    for value in sorted(shape.without):
-        node = Minus(node, near(value))
-    return node
+    unwanted = [_multiples(step, False) for step in sorted(shape.off_steps)] + [near(v) for v in sorted(shape.without)]
+    return Minus(node, either(*unwanted)) if unwanted else node
 
 
 def number_texts(value: Fraction, whole: bool | None) -> list[Node]:

@@ -78,8 +78,9 @@ class ObjectWriter:
     def _plans(self) -> list[ObjectPlan]:
         shape = self._shape
         named = dict.fromkeys(key for rule in shape.rules for key, _ in rule.properties)
+        required = frozenset(shape.required)
         members = [
-            Member(key, _said(self._expander.value_of(shape, key)), key in shape.required)
+            Member(key, _said(self._expander.value_of(shape, key)), key in required)
             for key in (*named, *(key for key in shape.required if key not in named))
             if key not in shape.absent
         ]
@@ -146,9 +147,10 @@ class ObjectWriter:
         high = plan.high if plan.high is not None and (plan.high < len(members) or others is not NOTHING) else None
         if low > num_possible or (high is not None and high < num_required):
             return NOTHING
-        if (len(members) + 1) * max(low, high or 0) > MAX_COUNTED:
-            why = f"counting {len(members)} keys to {max(low, high or 0)} takes too many states"
-            raise refuse(f"{self._shape.pointer}/maxProperties", why)
+        top = min(len(members), low if high is None else max(low, high))
+        if len(members) * top > MAX_COUNTED:
+            why = f"counting {len(members)} keys to {top} takes too many states"
+            raise refuse(f"{self._shape.pointer}/{'minProperties' if high is None else 'maxProperties'}", why)
         if low or high is not None:
             return sequence(Text("{"), _counted(members, others, low, high))
         return sequence(Text("{"), _uncounted(members, others))

@@ -7,6 +7,7 @@ two shapes of a type can be met (intersected) exactly. A statement expands to a 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 
@@ -32,10 +33,10 @@ class Values:
 
 
 @dataclass(frozen=True)
-class Has:
-    """Not an object, or one with all of these keys."""
+class Lacks:
+    """Not an object, or one without this key."""
 
-    keys: tuple[str, ...]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Not:
     part: "Statement"
 
 
-Statement = At | Ref | Values | Has | All | Some | One | Not
+Statement = At | Ref | Values | Lacks | All | Some | One | Not
 TRUE = All(())
 FALSE = Some(())
 
@@ -168,9 +169,13 @@ class KeyRule:
 
     def about(self, key: str, fits: Callable[[str, str], bool]) -> Statement | None:
         """What the rule says of the key's value, None where it is silent; `fits(pattern, key)` tries a pattern."""
-        said = [statement for name, statement in self.properties if name == key]
+        said = [self._named[key]] if key in self._named else []
         said += [statement for pattern, statement in self.patterns if fits(pattern, key)]
         return all_of(*said) if said else self.additional
+
+    @cached_property
+    def _named(self) -> dict[str, Statement]:
+        return dict(self.properties)
 
     def about_others(self, patterns: set[str]) -> Statement | None:
         """What the rule says of keys without a property that fit just these patterns."""

@@ -4,6 +4,7 @@ from redraft.constraints.automaton import ByteAutomaton, compile_tree
 from redraft.constraints.combine import either
 from redraft.constraints.json_formats import format_language
 from redraft.constraints.json_strings import ANY_CHARACTER, ANY_STRING, FREE_STRING, Speller
+from redraft.constraints.limits import Meter
 from redraft.constraints.regex import parse
 from redraft.constraints.schema_document import refuse
 from redraft.constraints.schema_shapes import StringShape
@@ -14,9 +15,10 @@ ESCAPED_LENGTH = 32  # bounded longer than this, non-ASCII characters are only w
 
 
 class StringLanguages:
-    """Patterns and formats as trees over decoded characters, each made once."""
+    """Patterns and formats as trees over decoded characters, each made once; `meter` bounds what trying them costs."""
 
-    def __init__(self):
+    def __init__(self, meter: Meter):
+        self._meter = meter
         self._nodes: dict[tuple[str, str], Node] = {}
         self._automata: dict[tuple[str, str], ByteAutomaton] = {}
         self._spellers = {True: Speller(True), False: Speller(False)}
@@ -76,5 +78,5 @@ class StringLanguages:
 
     def _automaton(self, key: tuple[str, str]) -> ByteAutomaton:
         if key not in self._automata:
-            self._automata[key] = compile_tree(self._node(key))
+            self._automata[key] = compile_tree(self._node(key), meter=self._meter)
         return self._automata[key]
