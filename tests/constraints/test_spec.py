@@ -148,7 +148,7 @@ def test_wrong_input_is_refused_by_name(make, message):
 
 def test_constraints_are_values():
     def schema(*names):
-        return JSONSchema({"properties": {name: True for name in names}})
+        return JSONSchema({"properties": dict.fromkeys(names, True)})
 
     pairs = [
         (Regex("a"), Regex("a"), Regex("b")),

@@ -6,8 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from redraft.constraints.limits import Limits, Meter
-from redraft.constraints.machine import Machine, determinize, minimize, product
+from redraft.constraints.machine import Machine, determinize, product
+from redraft.constraints.minimal import minimize
 from redraft.constraints.network import FIRST_SPECIAL, MARK, NetworkBuilder
+from redraft.constraints.sharing import SharingPlan
 from redraft.constraints.tree import Both, Minus, Node
 from redraft.errors import InvalidRequest
 
@@ -86,6 +88,7 @@ class _Compiler:
     def __init__(self, meter: Meter):
         self._meter = meter
         self._machines: dict[int, tuple[Node, Machine]] = {}
+        self._plan = SharingPlan()
         self._depth = 0
 
     def machine(self, tree: Node) -> Machine:
@@ -99,7 +102,7 @@ class _Compiler:
 
     def _raw(self, tree: Node) -> Machine:
         if not isinstance(tree, Both | Minus):
-            return determinize(NetworkBuilder(self.machine, self._meter).build(tree), self._meter)
+            return determinize(NetworkBuilder(self.machine, self._plan, self._meter).build(tree), self._meter)
         first, second = self.machine(tree.first), self.machine(tree.second)
         assert not first.specials and not second.specials, "Both and Minus hold no Special"
         return product(first, second, isinstance(tree, Minus), self._meter)

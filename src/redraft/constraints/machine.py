@@ -1,4 +1,4 @@
-"""Deterministic machines over symbol sets: subset construction, minimisation, products.
+"""Deterministic machines over symbol sets: subset construction and products.
 
 Sparse on purpose: a state of a constraint has few edges, each with a set of symbols held as the bits of an int.
 """
@@ -72,8 +72,11 @@ class _SubsetConstruction:
 
     def _closure(self, state: int) -> frozenset[int]:
         """The states with edges (or the end) that jumps lead to."""
-        if state not in self._closures:
-            network, seen, todo = self._network, {state}, [state]
+        network = self._network
+        if state not in self._closures and not network.jumps[state]:
+            self._closures[state] = frozenset((state,))
+        elif state not in self._closures:
+            seen, todo = {state}, [state]
             while todo:
                 fresh = [target for target in network.jumps[todo.pop()] if target not in seen]
                 seen.update(fresh)
@@ -107,7 +110,9 @@ def _disjoint(targets: dict[int, list[int]]) -> list[tuple[int, tuple[int, ...]]
             break
         union |= mask
     else:
-        return [(mask, tuple(sorted(set(reached)))) for mask, reached in targets.items()]
+        return [
+            (mask, tuple(sorted(set(reached)) if len(reached) > 1 else reached)) for mask, reached in targets.items()
+        ]
     blocks: list[tuple[int, set[int]]] = []
     for mask, reached in targets.items():
         left, split = mask, []
@@ -124,102 +129,6 @@ def _disjoint(targets: dict[int, list[int]]) -> list[tuple[int, tuple[int, ...]]
             split.append((left, set(reached)))
         blocks = split
     return [(mask, tuple(sorted(reached))) for mask, reached in blocks]
-
-
-def distances(machine: Machine) -> list[int]:
-    """Per state, the fewest symbols to acceptance; -1 where there is no way."""
-    before = _predecessors(machine)
-    distance = [0 if accepts else -1 for accepts in machine.accepting]
-    layer = [state for state, accepts in enumerate(machine.accepting) if accepts]
-    while layer:
-        layer = list({source for state in layer for source in before[state] if distance[source] < 0})
-        for source in layer:
-            distance[source] = 1 + min(distance[target] for _, target in machine.edges[source] if distance[target] >= 0)
-    return distance
-
-
-def minimize(machine: Machine, meter: Meter) -> Machine:
-    """The smallest machine of the same language, states numbered from the start outwards.
-
-    Moore's refinement, recomputing only states before a moved one and moving the smaller parts (as Hopcroft does).
-    It starts from the distances to acceptance, which equal states share: long literals are told apart at once.
-    """
-    distance = distances(machine)
-    blocks = list(distance)
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(blocks))}
-    blocks = [numbers[value] for value in blocks]
-    members: list[set[int]] = [set() for _ in numbers]
-    for state, block in enumerate(blocks):
-        members[block].add(state)
-    before = _predecessors(machine)
-    changed = {state for state, value in enumerate(distance) if value >= 0}
-    while changed:
-        meter.check_time()
-        moved = _refine(machine, blocks, members, changed, distance)
-        changed = {source for state in moved for source in before[state] if distance[source] >= 0}
-    return _quotient(machine, blocks, distance)
-
-
-def _refine(
-    machine: Machine, blocks: list[int], members: list[set[int]], changed: set[int], distance: list[int]
-) -> list[int]:
-    """Splits blocks, in place, where their changed states differ; returns the states that got a new block."""
-    parts: dict[int, dict[frozenset, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for state in changed:
-        parts[blocks[state]][_signature(machine, blocks, distance, state)].append(state)
-    leaving: list[list[int]] = []
-    for block, by_signature in parts.items():
-        inside = members[block]
-        if sum(map(len, by_signature.values())) < len(inside):
-            # The unchanged states of a block still agree, so one of them speaks for all.
-            spokesman = next(state for state in inside if state not in changed)
-            by_signature.pop(_signature(machine, blocks, distance, spokesman), None)
-            groups = list(by_signature.values())
-            groups.append(list(inside.difference(*groups)) if groups else [])
-        else:
-            groups = list(by_signature.values())
-        groups.sort(key=len)
-        leaving.extend(groups[:-1])
-        inside.difference_update(*groups[:-1])
-    for group in leaving:
-        members.append(set(group))
-        for state in group:
-            blocks[state] = len(members) - 1
-    return [state for group in leaving for state in group]
-
-
-def _signature(machine: Machine, blocks: list[int], distance: list[int], state: int) -> frozenset[tuple[int, int]]:
-    merged: dict[int, int] = {}
-    for mask, target in machine.edges[state]:
-        if distance[target] >= 0:
-            merged[blocks[target]] = merged.get(blocks[target], 0) | mask
-    return frozenset(merged.items())
-
-
-def _quotient(machine: Machine, blocks: list[int], distance: list[int]) -> Machine:
-    """One state per block, reached ones only; dead states leave."""
-    numbers, order = {blocks[0]: 0}, [0]
-    edges: list[Edges] = []
-    while len(edges) < len(order):
-        merged: dict[int, int] = {}
-        for mask, target in machine.edges[order[len(edges)]]:
-            if distance[target] < 0:
-                continue
-            if blocks[target] not in numbers:
-                numbers[blocks[target]] = len(order)
-                order.append(target)
-            number = numbers[blocks[target]]
-            merged[number] = merged.get(number, 0) | mask
-        edges.append([(mask, target) for target, mask in merged.items()])
-    return Machine(edges, [machine.accepting[state] for state in order], machine.specials)
-
-
-def _predecessors(machine: Machine) -> list[list[int]]:
-    before: list[list[int]] = [[] for _ in machine.edges]
-    for source, edges in enumerate(machine.edges):
-        for _, target in edges:
-            before[target].append(source)
-    return before
 
 
 def product(first: Machine, second: Machine, negate: bool, meter: Meter) -> Machine:

@@ -6,10 +6,10 @@ start of every token (only by trees whose holes count tokens), higher bits are c
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from math import inf
 from typing import TYPE_CHECKING
 
 from redraft.constraints.limits import Meter
+from redraft.constraints.sharing import SharingPlan
 from redraft.constraints.tree import (
     MAX_CODE_POINT,
     Both,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 MARK = 256
 FIRST_SPECIAL = 257
 DROPPED = -1  # what the mark makes of a hole state whose tokens are used up
-LARGE_PART = 64  # states from which compiling a repeated node on its own pays
 ANY_TEXT = Repeat(Chars(((0, MAX_CODE_POINT),)), 0, None)
 
 
@@ -69,20 +68,22 @@ class NetworkBuilder:
 
     Every fragment adds only edges out of its start and into its end (Thompson's rule): fragments can share those two.
     A node that stands in several places is built once per end. `compile_part` gives the minimal machine of a subtree;
-    intersections, differences, holes, and large nodes that are needed before a second end are put in as machines.
+    intersections, differences, holes, and the large nodes that the plan names are put in as machines.
     """
 
-    def __init__(self, compile_part: Callable[[Node], "Machine"], meter: Meter):
+    def __init__(self, compile_part: Callable[[Node], "Machine"], plan: SharingPlan, meter: Meter):
         self.network = Network()
         self._compile_part = compile_part
+        self._plan = plan
         self._meter = meter
         self._utf8 = Utf8Shapes()
         self._entries: dict[int, dict[int, int]] = defaultdict(dict)  # identity of a node -> end -> entry
-        self._sizes: dict[int, float] = {}
         self._num_holes = 0
+        self._tree: Node | None = None
         self._work: list[tuple[Node, int, int]] = []
 
     def build(self, tree: Node) -> Network:
+        """The network of a tree; once per builder."""
         handlers = {
             Text: self._text,
             Chars: self._chars,
@@ -94,7 +95,8 @@ class NetworkBuilder:
             Special: self._special,
             FreeTokens: self._free_tokens,
         }
-        self._sizes = text_sizes(tree)
+        self._tree = tree
+        self._plan.add(tree)
         self._work.append((tree, self.network.start, self.network.end))
         while self._work:
             node, start, end = self._work.pop()
@@ -142,7 +144,7 @@ class NetworkBuilder:
 
     def _shared(self, node: Seq | Either | Repeat, start: int, end: int) -> None:
         entries = self._entries[id(node)]
-        if end not in entries and entries and LARGE_PART <= self._sizes[id(node)] < inf:
+        if end not in entries and node is not self._tree and self._plan.is_part(node, has_other_end=bool(entries)):
             self._part(node, start, end)
             return
         if end not in entries:
@@ -217,34 +219,6 @@ class NetworkBuilder:
             for place, (state, following) in enumerate(zip(copy, after, strict=True)):
                 self.network.hole_place[state] = ((hole, place), count)
                 self.network.marked[state] = following
-
-
-def text_sizes(tree: Node) -> dict[int, float]:
-    """Rough number of states of each node written out, by identity; infinite where it holds control tokens or holes."""
-    sizes: dict[int, float] = {}
-    todo = [tree]
-    while todo:
-        node = todo[-1]
-        inner = _children(node)
-        waiting = [child for child in inner if id(child) not in sizes]
-        todo.extend(waiting)
-        if waiting:
-            continue
-        todo.pop()
-        size = sum(sizes[id(child)] for child in inner) + (len(node.text) if isinstance(node, Text) else 1)
-        copies = 1 if not isinstance(node, Repeat) else node.low + 1 if node.high is None else node.high
-        sizes[id(node)] = inf if isinstance(node, Special | FreeTokens) else size * max(copies, 1)
-    return sizes
-
-
-def _children(node: Node) -> tuple[Node, ...]:
-    if isinstance(node, Seq):
-        return node.parts
-    if isinstance(node, Either):
-        return node.options
-    if isinstance(node, Repeat):
-        return (node.node,)
-    return (node.first, node.second) if isinstance(node, Both | Minus) else ()
 
 
 def utf8_bytes(text: str) -> bytes:
