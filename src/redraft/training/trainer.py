@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo
 
 from redraft.config import ModelConfig
 from redraft.errors import LoadError, ModelFailure
@@ -90,6 +91,8 @@ class Trainer:
         self._resume()
         (self.folder / "run.json").write_text(json.dumps(config.describe(), indent=1) + "\n")
         if config.compile:
+            # All layers are one code, specialised per layer and role; the default of 8 leaves most of them uncompiled.
+            torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
             for layer in self.model.layers:
                 layer.compile(dynamic=False)
 

@@ -1,0 +1,97 @@
+"""Runs by name: recipe and folder in, weights and a checkpoint in the published layout out."""
+
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redraft.checkpoint.save import save_model
+from redraft.config import GenerationDefaults
+from redraft.errors import InvalidRequest
+from redraft.model.transformer import DiffusionTransformer, random_model
+from redraft.training.recipes import sudoku, sudoku_model
+from redraft.training.sudoku import save_paths
+from redraft.training.trainer import Progress, RunConfig, Trainer, load_average
+
+SUDOKU_PATHS = 16_000  # made where a run has no data file yet: some three minutes, and 23 puzzles a path
+SUDOKU_GENERATION = GenerationDefaults(max_tokens=82, max_denoising_steps=48, eos_token_ids=(1,))
+
+
+def start(out: str | Path, config: RunConfig, *, decay: int | None = None, weights: Path | None = None) -> Trainer:
+    """A trainer in folder `out`, at its newest checkpoint.
+
+    decay: bring the learning rate to zero over so many updates from here, then end; a folder whose decay has begun goes
+    on with that one. weights: a checkpoint, or a folder of one, whose averaged weights a new run starts from.
+    """
+    folder = Path(out)
+    record = folder / "decay.json"
+    torch.set_flush_denormal(True)  # late in a run tiny values are common, and slow
+    first = None if weights is None else load_average(weights)
+    if decay is not None and not record.exists():
+        trainer = Trainer(config, folder, weights=first)
+        record.write_text(json.dumps({"decay_from": trainer.update, "decay": decay}) + "\n")
+    if record.exists():
+        config = replace(config, optimizer=replace(config.optimizer, **json.loads(record.read_text())))
+    return Trainer(config, folder, weights=first)
+
+
+def sudoku_config(out: str | Path, data: str | Path | None = None, seed: int = 0, **optimizer: Any) -> RunConfig:
+    """The recipe of redraft-sudoku; makes `out/paths.npz` from the seed where no data is given and none is there."""
+    path = Path(out) / "paths.npz" if data is None else Path(data)
+    if data is None and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_paths(path, SUDOKU_PATHS, seed)
+    if not path.exists():
+        raise InvalidRequest(f"data={str(data)!r}: want a file of redraft.training.sudoku.save_paths")
+    return sudoku(path, seed, **optimizer)
+
+
+def run(trainer: Trainer, seconds: float | None = None, report: Callable[[Progress], None] | None = None) -> None:
+    """Trains until time or decay is over. SIGTERM and SIGINT end it after the update in hand, with a checkpoint."""
+    with _stop_signals() as stopped:
+        trainer.run(seconds=seconds, report=report, should_stop=stopped.is_set)
+
+
+def progress_line(progress: Progress, unit: str = "examples") -> str:
+    """One line for people: where the run is, its losses, its speed, the time left."""
+    left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+    return (
+        f"update {progress.update}, {progress.examples} {unit}: loss {progress.denoise:.4f}, "
+        f"autoregressive {progress.autoregressive:.3f}, {progress.examples_per_second:.1f} {unit}/s, "
+        f"{_duration(progress.seconds)} so far{left}"
+    )
+
+
+def export_sudoku(checkpoint: str | Path, directory: str | Path, tokenizer: str | Path | None = None) -> Path:
+    """The directory, with the averaged weights of a run in the published layout, bf16, and the tokenizer's files."""
+    model: DiffusionTransformer = random_model(sudoku_model())
+    model.load_state_dict(load_average(checkpoint))
+    path = save_model(model, directory, generation=SUDOKU_GENERATION, dtype=torch.bfloat16)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if tokenizer is not None:
+            shutil.copy(Path(tokenizer) / name, path / name)
+    return path
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(kind, lambda *_: stopped.set()) for kind in kinds]
+    try:
+        yield stopped
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
