@@ -53,6 +53,11 @@ class ChatTemplate:
         return cls(named, tokenizer)
 
     @property
+    def source(self) -> str | None:
+        """The template's text, None where the checkpoint has none."""
+        return self._source
+
+    @property
     def is_present(self) -> bool:
         """Whether the checkpoint has a template at all."""
         return self._source is not None

@@ -1,0 +1,157 @@
+"""Infill in the dialects that editors speak: a text before, a text after, what goes between."""
+
+import re
+from typing import Any
+
+from redraft.config import SamplingParams
+from redraft.engine.engine import Engine
+from redraft.engine.handle import Handle
+from redraft.errors import InvalidRequest
+from redraft.reply import Commit, Reply
+from redraft.server.exchange import Exchange
+from redraft.server.limits import Start
+from redraft.server.openai import stream_fields
+from redraft.server.params import diffusion_fields, draft_wish, first_seed, ignored, sampling_params
+from redraft.server.schema import FimRequest, InfillRequest
+
+# Markers that editors put in a prompt, for models trained on them: before the prefix, the suffix and the hole.
+_MARKERS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<PRE>", "<SUF>", "<MID>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    ("[PREFIX]", "[SUFFIX]", "[MIDDLE]"),
+)
+_CODESTRAL = re.compile(r"\[SUFFIX\](.*)\[PREFIX\](.*)", re.DOTALL)
+
+
+class TextDialect:
+    """`text_completion`: a choice is a `text`."""
+
+    name = chunk_name = "text_completion"
+
+    def choice(self, index: int, reply: Reply) -> dict[str, Any]:
+        choice = self._text(index, reply.text, reply.finish_reason)
+        return {**choice, "seed": reply.seed, **_holes(reply)}
+
+    def opening(self, index: int) -> dict[str, Any] | None:
+        return None
+
+    def empty(self, index: int) -> dict[str, Any]:
+        return self._text(index, "")
+
+    def delta(self, index: int, commit: Commit) -> dict[str, Any] | None:
+        return self._text(index, commit.text) if commit.text and commit.channel == "answer" else None
+
+    def whole(self, index: int, text: str) -> dict[str, Any]:
+        return self._text(index, text)
+
+    def closing(self, index: int, reply: Reply) -> list[dict[str, Any]]:
+        return [{**self._text(index, "", reply.finish_reason), "seed": reply.seed, **_holes(reply)}]
+
+    def _text(self, index: int, text: str, finish_reason: str | None = None) -> dict[str, Any]:
+        return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+
+
+class FimDialect(TextDialect):
+    """The same with a `message` and a `delta` beside the `text`: half of the clients read one, half the other."""
+
+    def choice(self, index: int, reply: Reply) -> dict[str, Any]:
+        return {**super().choice(index, reply), "message": {"role": "assistant", "content": reply.text}}
+
+    def _text(self, index: int, text: str, finish_reason: str | None = None) -> dict[str, Any]:
+        delta = {"role": "assistant", "content": text}
+        return {**super()._text(index, text, finish_reason), "delta": delta}
+
+
+def fill_starter(engine: Engine, before: str, after: str, params: SamplingParams) -> Start:
+    def start(wants_drafts: bool) -> Handle:
+        return engine.fill_stream(before, after, params, wants_drafts)
+
+    return start
+
+
+def split_markers(prompt: str) -> tuple[str, str] | None:
+    """(before, after) of a prompt that holds an editor's infill markers, None where it holds none."""
+    for prefix, suffix, middle in _MARKERS:
+        head, has_prefix, rest = prompt.partition(prefix)
+        before, has_suffix, rest = rest.partition(suffix)
+        after, has_middle, said = rest.rpartition(middle)
+        if has_prefix and has_suffix and has_middle and not said.strip():
+            return head + before, after
+    match = _CODESTRAL.fullmatch(prompt)
+    return None if match is None else (match[2], match[1])
+
+
+def fim_exchange(body: FimRequest, name: str, engine: Engine, fingerprint: str) -> Exchange:
+    """What an infill request asks of the engine; InvalidRequest names what cannot be done."""
+    params, warnings = sampling_params(body, max_tokens=body.max_tokens)
+    pair = (body.prompt, body.suffix) if body.suffix else split_markers(body.prompt) or (body.prompt, "")
+    return Exchange(
+        model=name,
+        fingerprint=fingerprint,
+        dialect=FimDialect(),
+        starts=[fill_starter(engine, *pair, item) for item in params],
+        num_per_prompt=len(params),
+        warnings=warnings,
+        drafts=draft_wish(body.diffusion),
+        **stream_fields(body),
+    )
+
+
+def infill_exchange(body: InfillRequest, name: str, engine: Engine, fingerprint: str) -> Exchange:
+    """The same for llama.cpp's dialect, whose extra files go before the text."""
+    if body.stream:
+        raise InvalidRequest("stream: /infill answers whole, want false; /v1/fim/completions streams")
+    if body.seed is not None and not -1 <= body.seed < 2**64:
+        raise InvalidRequest(f"seed={body.seed}: want 0 to 2**64 - 1, or -1 for any")
+    seed = None if body.seed == -1 else body.seed
+    params = SamplingParams(
+        max_tokens=body.n_predict if body.n_predict and body.n_predict > 0 else None,
+        seed=first_seed(seed, body.temperature),
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k if body.top_k and body.top_k > 0 else None,
+        stop=[text for text in body.stop or () if text] or None,
+        **diffusion_fields(body.diffusion),
+    )
+    warnings = ignored(body)
+    if body.t_max_predict_ms:
+        warnings.append("t_max_predict_ms has no effect here: diffusion.deadline ends a request")
+    before = "".join(f"# {extra.filename or 'context'}\n{extra.text}\n" for extra in body.input_extra or ())
+    before += body.input_prefix + (body.prompt or "")
+    return Exchange(
+        model=name,
+        fingerprint=fingerprint,
+        dialect=TextDialect(),
+        starts=[fill_starter(engine, before, body.input_suffix, params)],
+        warnings=warnings,
+    )
+
+
+def infill_reply(exchange: Exchange, reply: Reply) -> dict[str, Any]:
+    """llama.cpp's object."""
+    usage = reply.usage
+    milliseconds = usage.seconds * 1000
+    return {
+        "content": reply.text,
+        "stop": True,
+        "stop_type": "eos" if reply.finish_reason == "stop" else "limit",
+        "truncated": False,
+        "model": exchange.model,
+        "seed": reply.seed,
+        "tokens_predicted": usage.completion_tokens,
+        "tokens_evaluated": usage.prompt_tokens,
+        "timings": {
+            "prompt_n": usage.prompt_tokens,
+            "predicted_n": usage.completion_tokens,
+            "predicted_ms": milliseconds,
+            "predicted_per_second": usage.completion_tokens / max(usage.seconds, 1e-9),
+        },
+        "warnings": exchange.all_warnings([reply]),
+        "usage": exchange.usage([reply]),
+    }
+
+
+def _holes(reply: Reply) -> dict[str, Any]:
+    return {} if reply.holes is None else {"holes": dict(reply.holes)}

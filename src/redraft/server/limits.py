@@ -1,0 +1,112 @@
+"""How much the server takes on at a time, and how requests get from its event loop into the engine and back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from redraft.engine.handle import Event, Handle
+from redraft.errors import InvalidRequest, Overloaded
+from redraft.reply import Finish, Reply
+
+NUM_PREPARING = 2  # threads that encode prompts and compile constraints
+
+Result = TypeVar("Result")
+Start = Callable[[bool], Handle]  # queues one choice; the argument says whether drafts are wanted
+
+
+class Admission:
+    """Counts choices between arrival and end; used on the event loop alone."""
+
+    def __init__(self, limit: int):
+        self.limit, self.in_flight = limit, 0
+        self.pool = ThreadPoolExecutor(NUM_PREPARING, thread_name_prefix="redraft-prepare")
+
+    @contextmanager
+    def admit(self, count: int) -> Iterator[None]:
+        """Room for `count` choices; Overloaded where there is none now, InvalidRequest where there never is."""
+        if count > self.limit:
+            raise InvalidRequest(f"n={count}: want at most {self.limit} choices in all, what the queue holds")
+        if self.in_flight + count > self.limit:
+            raise Overloaded(f"{self.in_flight} choices run or wait, {self.limit} may; try again later")
+        self.in_flight += count
+        try:
+            yield
+        finally:
+            self.in_flight -= count
+
+    async def start(self, starts: Sequence[Start], wants_drafts: bool) -> list[Handle]:
+        """Handles of all choices, queued from a worker thread; when the caller goes away meanwhile, none stays."""
+        loop = asyncio.get_running_loop()
+        queued = loop.run_in_executor(self.pool, _start_all, starts, wants_drafts)
+        try:
+            return await asyncio.shield(queued)
+        except asyncio.CancelledError:
+            queued.add_done_callback(_cancel_all)
+            raise
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """The result of blocking work, done in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def merged(handles: Sequence[Handle], patience: float | None) -> AsyncIterator[tuple[int, Event] | None]:
+    """Events of all handles as they come, with their index; None after `patience` seconds without one (None: never).
+
+    A reader that is slow to ask for the next leaves events where they are: the handles drop their oldest drafts.
+    """
+    streams = [handle.aevents() for handle in handles]
+    waiting = {asyncio.ensure_future(anext(stream)): index for index, stream in enumerate(streams)}
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                yield None
+            for task in sorted(done, key=waiting.__getitem__):
+                index = waiting.pop(task)
+                try:
+                    event = task.result()
+                except StopAsyncIteration:
+                    continue
+                yield index, event
+                waiting[asyncio.ensure_future(anext(streams[index]))] = index
+    finally:
+        for task in waiting:
+            task.cancel()
+        for handle in handles:
+            handle.cancel()
+
+
+async def collected(handles: Sequence[Handle], note: Callable[[Event], None]) -> list[Reply]:
+    """The replies of all handles; an error of one, or leaving, cancels the others."""
+    found: dict[int, Reply] = {}
+    async for item in merged(handles, None):
+        assert item is not None, "without a limit there is no silence to report"
+        index, event = item
+        note(event)
+        if isinstance(event, Finish):
+            found[index] = event.reply
+    return [found[index] for index in range(len(handles))]
+
+
+def _start_all(starts: Sequence[Start], wants_drafts: bool) -> list[Handle]:
+    handles: list[Handle] = []
+    try:
+        for start in starts:
+            handles.append(start(wants_drafts))
+    except BaseException:
+        for handle in handles:
+            handle.cancel()
+        raise
+    return handles
+
+
+def _cancel_all(queued: asyncio.Future[list[Handle]]) -> None:
+    if queued.cancelled() or queued.exception() is not None:
+        return
+    for handle in queued.result():
+        handle.cancel()

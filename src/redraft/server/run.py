@@ -1,0 +1,60 @@
+"""Listening: uvicorn around the application, until it is told to stop."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+
+import uvicorn
+
+from redraft.engine.engine import Engine
+from redraft.errors import InvalidRequest
+from redraft.server.app import make_app
+from redraft.server.settings import Settings
+
+KEEP_ALIVE = 5  # seconds that an idle connection stays open
+
+
+def run(engines: Mapping[str, Engine], settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM; then no connection is taken, and running requests may finish.
+
+    `on_ready` is called with the server's URL once it listens. Port 0 takes a free one.
+    """
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    server = make_server(engines, settings)
+
+    async def serve() -> None:
+        on_ready(f"http://{shown}:{port}")
+        await server.serve(sockets=[listener])
+
+    asyncio.run(serve())
+
+
+def make_server(engines: Mapping[str, Engine], settings: Settings) -> uvicorn.Server:
+    """A uvicorn server of the application, not started."""
+    config = uvicorn.Config(
+        make_app(engines, settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+        lifespan="on",
+        ws="none",
+    )
+    return uvicorn.Server(config)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A bound socket; InvalidRequest where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise InvalidRequest(f"host={settings.host!r}, port={settings.port}: {error.strerror or error}") from None
+    listener.listen(128)
+    return listener
