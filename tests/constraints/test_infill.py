@@ -1,19 +1,22 @@
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import redraft
 from redraft.constraints.automaton import compile_tree
 from redraft.constraints.inference import ConstrainedRows, place, predict_constrained
-from redraft.constraints.infill import UNSEEN_COST, hole_language
+from redraft.constraints.infill import SCORED_BYTES, UNSEEN_COST, clean_canvas, hole_language, lay_out
 from redraft.constraints.infill_moves import InfillParts, build_infill
 from redraft.constraints.limits import Limits, Meter
 from redraft.constraints.tree import Chars, FreeTokens, Repeat
 from redraft.constraints.vocabulary import Vocabulary
 from redraft.errors import InvalidRequest
+from redraft.text.tokenizer import Tokenizer
 
 # Bytes a, b, c, d and newline alone, and some of their runs; the last id ends a document, the one before has no text.
 PIECES = [b"a", b"b", b"c", b"d", b"\n", b"ab", b"bc", b"cd", b"\na", b"abc", b"b\n", None, None]
@@ -90,7 +93,7 @@ def test_the_best_path_ends_the_hole_where_that_is_most_probable():
 
 def test_a_text_is_hole_suffix_and_fill_for_any_logits():
     rng = np.random.default_rng(0)
-    for seed in range(60):
+    for seed in range(24):
         heal, stop = (b"", b"ab", b"\n")[seed % 3], ("ca",) if seed % 2 else ()
         suffix = (b"bc", b"d", b"\na")[: seed % 4]
         infill = build(suffix, max_tokens=3, canvas_length=12, heal=heal, scored_bytes=(2, 48)[seed % 2], stop=stop)
@@ -210,3 +213,55 @@ def test_without_equal_terms_free_positions_make_long_holes_win():
     unfair = predict(replace(infill, is_unscored=everything), logits).crossing
     assert fair[:21].max() / fair[:21].min() < 1.1
     assert unfair.argmax() == 20 and unfair[20] > 0.9
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.from_directory(Path(redraft.__file__).parent / "models" / "redraft-mini")
+
+
+BEFORE, HOLE, AFTER = "def naïve(x):\n    return ", "x + 1", "\n\n\ndef other(y):\n" + "    y = y * 2\n" * 40
+
+
+def test_the_far_suffix_goes_before_the_text_before_and_the_last_token_into_the_canvas(tokenizer):
+    layout = lay_out(BEFORE, AFTER, tokenizer, 64, max_tokens=20)
+    before = tokenizer.encode(BEFORE)
+    far = layout.suffix_ids[64 - 1 - 20 :]
+    assert layout.prompt_ids == (tokenizer.suffix_marker_id, *far, *before[:-1])
+    assert layout.heal == tokenizer.bytes_of(before[-1]) and layout.num_dropped == 0
+    assert lay_out(BEFORE, "\n", tokenizer, 64, max_tokens=20).prompt_ids == tuple(before[:-1])
+
+
+def test_the_default_budget_keeps_the_scored_stretch_in_the_canvas(tokenizer):
+    layout = lay_out(BEFORE, AFTER, tokenizer, 64)
+    stretch = 64 - 1 - layout.max_tokens
+    pieces = [tokenizer.bytes_of(token) or b"" for token in layout.suffix_ids]
+    assert len(b"".join(pieces[: stretch - 1])) < SCORED_BYTES <= len(b"".join(pieces[:stretch]))
+    assert lay_out("", "", tokenizer, 64).max_tokens == 63  # one position for the end
+
+
+def test_a_control_token_before_the_hole_stays_in_the_prompt(tokenizer):
+    marker = next(name for name, i in tokenizer.control_tokens.items() if i == tokenizer.suffix_marker_id)
+    layout = lay_out("a" + marker, "", tokenizer, 64)
+    assert layout.heal == b"" and layout.prompt_ids[-1] == tokenizer.suffix_marker_id
+
+
+@pytest.mark.parametrize(("hole", "after"), [(HOLE, AFTER), ("", AFTER), ("é", "é\n"), ("x", ""), (" or ï", "\nï")])
+def test_the_canvas_of_training_is_a_path_of_the_automaton_that_serves(tokenizer, hole, after):
+    layout = lay_out(BEFORE, after, tokenizer, 64)
+    end = tokenizer.control_tokens["<eos>"]
+    ids = [*clean_canvas(layout, hole, after, tokenizer), *[end] * 64][:64]
+    parts = InfillParts(
+        hole=compile_tree(FreeTokens(None)),
+        heal=layout.heal,
+        suffix=tuple(tokenizer.bytes_of(token) or b"" for token in layout.suffix_ids),
+        max_tokens=layout.max_tokens,
+        canvas_length=64,
+    )
+    infill = build_infill(parts, Vocabulary(tokenizer.token_bytes), (end,), (), Meter(Limits()))
+    logits = torch.zeros(64, tokenizer.vocab_size)
+    logits[range(64), ids] = 20
+    step = predict(infill, logits)
+    assert step.prediction.best.tolist() == ids
+    pieces = [tokenizer.bytes_of(token) for token in ids]
+    assert infill.hole_text(pieces, step.states.tolist())[0].decode() == hole
