@@ -23,7 +23,8 @@ class Item:
 class Task(Protocol):
     """What `evaluate` runs."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def items(self, count: int, seed: int) -> list[Item]:
         """`count` items per bucket, the same for the same arguments."""
