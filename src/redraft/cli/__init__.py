@@ -12,18 +12,20 @@ from redraft import __version__
 from redraft.cli.output import exit_code, show_error
 from redraft.errors import RedraftError
 
-# command: (module, what help says about it). The module is imported when the command runs or shows its own help.
+# command: (module and attribute, what help says about it). Imported when the command runs or shows its own help.
 COMMANDS = {
-    "demo": ("redraft.cli.demo", "watch the shipped models work on real input"),
-    "generate": ("redraft.cli.generate", "continue a prompt, or a file of prompts"),
-    "run": ("redraft.cli.chat", "chat with a model"),
-    "fill": ("redraft.cli.change", "write at a place in a file, seeing both sides"),
-    "edit": ("redraft.cli.change", "rewrite a file as an instruction says"),
-    "solve": ("redraft.cli.solve", "text that fulfils a constraint, exactly"),
-    "ask": ("redraft.cli.solve", "typed decisions with probabilities"),
-    "check": ("redraft.cli.check", "this machine, and whether a model fits it"),
-    "replay": ("redraft.cli.replay", "watch a recorded run again"),
-    "bench": ("redraft.cli.bench", "measure speed against bare products and transformers"),
+    "demo": ("redraft.cli.demo:demo", "watch the shipped models work on real input"),
+    "generate": ("redraft.cli.generate:generate", "continue a prompt, or a file of prompts"),
+    "run": ("redraft.cli.chat:run", "chat with a model"),
+    "fill": ("redraft.cli.change:fill", "write at a place in a file, seeing both sides"),
+    "edit": ("redraft.cli.change:edit", "rewrite a file as an instruction says"),
+    "solve": ("redraft.cli.solve:solve", "text that fulfils a constraint, exactly"),
+    "ask": ("redraft.cli.solve:ask", "typed decisions with probabilities"),
+    "check": ("redraft.cli.check:check", "this machine, and whether a model fits it"),
+    "replay": ("redraft.cli.replay:replay", "watch a recorded run again"),
+    "train": ("redraft.cli.train:train", "train a model from a recipe"),
+    "eval": ("redraft.cli.eval:evaluate", "grade a model on questions training never saw"),
+    "bench": ("redraft.cli.bench:bench", "measure speed against bare products and transformers"),
 }
 
 WELCOME = """\
@@ -46,7 +48,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return getattr(import_module(module), name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
