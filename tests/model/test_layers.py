@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from redraft.config import LayerConfig
-from redraft.model.layers import GatedMLP, RMSNorm, Rotary, rotary_frequencies, rotate
+from redraft.model.layers import GatedMLP, RMSNorm, Rotary, rotary_frequencies, rotate, unit_rms
 
 FULL = LayerConfig(is_sliding=False, num_kv_heads=1, head_dim=16, shares_kv=True, rope_theta=1e6, rope_fraction=0.25)
 
@@ -72,3 +72,12 @@ def test_the_mlp_gates_with_the_tanh_form_of_gelu():
     mlp.down.weight.data = torch.tensor([[3.0]])
     gelu = 0.5 * 1.5 * (1 + math.tanh(math.sqrt(2 / math.pi) * (1.5 + 0.044715 * 1.5**3)))
     assert mlp(torch.tensor([[1.5]])).item() == pytest.approx(gelu * 3.0 * 3.0, rel=1e-6)
+
+
+def test_the_gradient_of_the_norm_is_that_of_its_formula():
+    x = torch.randn(5, 7, requires_grad=True)
+    weight = torch.randn(7)
+    (wanted,) = torch.autograd.grad(((x * (x.square().mean(-1, keepdim=True) + 1e-3).rsqrt()) @ weight).sum(), x)
+    (got,) = torch.autograd.grad((unit_rms(x, 1e-3) @ weight).sum(), x)
+    torch.testing.assert_close(got, wanted)
+    torch.testing.assert_close(unit_rms(x, 1e-3), unit_rms(x.detach(), 1e-3))

@@ -9,7 +9,14 @@ import torch.nn.functional as F
 
 from redraft.shapes import Float, Int, Tensor
 
-MIN_ROWS = 32  # below this the last bits of a product may depend on how many rows it has (fp32 on CPU)
+# The last bits of a product may depend on how many rows it has: one, two or three rows over a multiple of four can take
+# another path (measured, fp32 on CPU with 1 to 64 threads: never at multiples of 16, up to 123 rows otherwise).
+ROW_MULTIPLE = 16
+
+
+def padded_rows(num_rows: int) -> int:
+    """The number of rows a product is given for `num_rows`, so that a row's result does not depend on its company."""
+    return -(-num_rows // ROW_MULTIPLE) * ROW_MULTIPLE
 
 
 def experts_plain(
@@ -19,13 +26,13 @@ def experts_plain(
     gate_up: Float[Tensor, "E F2 D"],
     down: Float[Tensor, "E F D"],
 ) -> Float[Tensor, "T D"]:
-    """The sum, expert after expert, each over its own rows (at least MIN_ROWS of them, zeros added)."""
+    """The sum, expert after expert, each over its own rows (zeros added)."""
     mixed = torch.zeros_like(x)
     for expert in range(gate_up.shape[0]):
         rows, choice = torch.where(expert_ids == expert)
         if rows.numel() == 0:
             continue
-        chosen = F.pad(x[rows], (0, 0, 0, max(0, MIN_ROWS - rows.numel())))
+        chosen = F.pad(x[rows], (0, 0, 0, padded_rows(rows.numel()) - rows.numel()))
         gate, up = F.linear(chosen, gate_up[expert]).chunk(2, dim=-1)
         out = ((F.gelu(gate, approximate="tanh") * up) @ down[expert])[: rows.numel()]
         mixed = mixed.index_add(0, rows, out * weights[rows, choice, None])
@@ -56,24 +63,23 @@ def experts_grouped(
 ) -> Float[Tensor, "T D"]:
     """The sum with rows sorted by expert once: one gather, one activation, products written in place.
 
-    Each expert's group has at least MIN_ROWS rows; the spare ones repeat row 0 and are never read. No gradients. Reads
-    the group sizes back from the device.
+    The spare rows of each expert's group repeat row 0 and are never read. No gradients. Reads the group sizes back from
+    the device.
     """
     E, F2, D = gate_up.shape
     T, K = expert_ids.shape
     chosen, order = expert_ids.flatten().sort(stable=True)
     sizes = torch.bincount(chosen, minlength=E).tolist()
-    starts, spare, first, stop = [], [], 0, 0
-    for size in sizes:
-        starts.append(stop)
-        spare.append(stop - first)  # how far the group's rows move to make room for spare rows before them
-        first += size
-        stop += max(size, MIN_ROWS) if size else 0
-    slots = torch.arange(T * K, device=x.device) + torch.tensor(spare, device=x.device)[chosen]
+    groups, moved, first, stop = [], [], 0, 0
+    for expert, size in enumerate(sizes):
+        moved.append(stop - first)  # how far the group moves to make room for the spare rows before it
+        if size:
+            groups.append((expert, slice(stop, stop + padded_rows(size))))
+        first, stop = first + size, stop + padded_rows(size)
+    slots = torch.arange(T * K, device=x.device) + torch.tensor(moved, device=x.device)[chosen]
     slot_of_choice = torch.empty_like(order).scatter_(0, order, slots)
     rows = order.new_zeros(stop).scatter_(0, slots, order // K)
     gathered, hidden, out = x.index_select(0, rows), x.new_empty(stop, F2), x.new_empty(stop, D)
-    groups = [(e, slice(starts[e], starts[e] + max(size, MIN_ROWS))) for e, size in enumerate(sizes) if size]
     for expert, group in groups:
         torch.mm(gathered[group], gate_up[expert].t(), out=hidden[group])
     gate, up = hidden.chunk(2, dim=-1)

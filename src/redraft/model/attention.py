@@ -36,21 +36,32 @@ class Attention(nn.Module):
         """Rows after attention. `index` is the layer's own; every segment's rows are put in its cache, in order."""
         N, G, H = self.num_heads, self.layer.num_kv_heads, self.layer.head_dim
         heads = unit_rms(self.qkv(x).view(x.shape[0], -1, H), self.eps)
+        turning, values = (heads, heads[:, N:]) if self.layer.shares_kv else heads.split([N + G, G], dim=1)
         scales = torch.cat((self.query_scale.expand(N, H), self.key_scale.expand(G, H)))
-        turned = rotate(heads[:, : N + G] * scales, *tables)
-        queries, keys, values = turned[:, :N], turned[:, N:], heads[:, -G:]
-        mixed = [self._read(index, reading, queries, keys, values) for reading in readings]
-        num_spare = x.shape[0] - readings[-1].segment.stop
+        queries, keys = rotate(turning * scales, *tables).split([N, G], dim=1)
+
+        segments = [reading.segment for reading in readings]
+        num_rows = [segment.stop - segment.start for segment in segments]
+        num_spare = x.shape[0] - segments[-1].stop
+        mixed = []
+        parts = zip(*(heads.split([*num_rows, num_spare]) for heads in (queries, keys, values)), strict=True)
+        for reading, part in zip(readings, parts, strict=False):
+            mixed.append(self._read(index, reading, *part))
         if num_spare:
             mixed.append(x.new_zeros(num_spare, N * H))
         return self.out(mixed[0] if len(mixed) == 1 else torch.cat(mixed))
 
-    def _read(self, index: int, reading: Reading, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def _read(
+        self,
+        index: int,
+        reading: Reading,
+        queries: Float[Tensor, "R N H"],
+        keys: Float[Tensor, "R G H"],
+        values: Float[Tensor, "R G H"],
+    ) -> Float[Tensor, "R NH"]:
         segment = reading.segment
-        rows, shape = slice(segment.start, segment.stop), (segment.batch, segment.length, -1, self.layer.head_dim)
-        seen_keys, seen_values = segment.cache.put(
-            index, keys[rows].view(shape), values[rows].view(shape), reading.offset
-        )
+        shape = (segment.batch, segment.length, -1, self.layer.head_dim)
+        seen_keys, seen_values = segment.cache.put(index, keys.view(shape), values.view(shape), reading.offset)
         mask = reading.mask(self.layer.is_sliding, seen_keys.shape[1], queries.device)
-        mixed = attend_fused(queries[rows].view(shape), seen_keys, seen_values, mask)
+        mixed = attend_fused(queries.view(shape), seen_keys, seen_values, mask)
         return mixed.reshape(segment.batch * segment.length, -1)

@@ -27,8 +27,8 @@ class TiedEmbedding(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
         """Softcapped scores in fp32: cap * tanh(score / cap)."""
-        scores = F.linear(hidden, self.weight).float()
-        return torch.tanh(scores / self.logit_softcap) * self.logit_softcap
+        scores = F.linear(hidden, self.weight).float().div_(self.logit_softcap)
+        return scores.tanh_() * self.logit_softcap  # the largest tensor of a forward: worked on in place
 
     def soft(self, tempered_logits: Float[Tensor, "R V"]) -> Float[Tensor, "R D"]:
         """Probability-weighted mean of the embeddings, times sqrt(D); softmax in fp32."""

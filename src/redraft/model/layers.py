@@ -10,7 +10,26 @@ from redraft.shapes import Float, Int, Tensor
 
 def unit_rms(x: Float[Tensor, "*rows D"], eps: float) -> Float[Tensor, "*rows D"]:
     """x / rms(x) over the last axis, computed in fp32."""
+    if x.requires_grad and x.dtype == torch.float32 and x.device.type == "cpu":
+        return _UnitRMS.apply(x, eps)
     return F.rms_norm(x, x.shape[-1:], None, eps)
+
+
+class _UnitRMS(torch.autograd.Function):
+    """The same with a gradient of its own: torch's takes over twice the time on a CPU, where it is not one kernel."""
+
+    @staticmethod
+    def forward(ctx, x, eps):
+        inverse = torch.linalg.vecdot(x, x).unsqueeze(-1).div_(x.shape[-1]).add_(eps).rsqrt_()
+        unit = x * inverse
+        ctx.save_for_backward(unit, inverse)
+        return unit
+
+    @staticmethod
+    def backward(ctx, gradient):
+        unit, inverse = ctx.saved_tensors
+        along = torch.linalg.vecdot(gradient, unit).unsqueeze(-1).div_(-unit.shape[-1])
+        return torch.addcmul(gradient, unit, along).mul_(inverse), None
 
 
 class RMSNorm(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 from redraft.cache.view import CacheView, ContiguousCache
 from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
-from redraft.kernels.moe import MIN_ROWS
+from redraft.kernels.moe import padded_rows
 from redraft.model.attention import Attention
 from redraft.model.embedding import TiedEmbedding
 from redraft.model.layers import GatedMLP, RMSNorm, Rotary, unit_rms
@@ -106,15 +106,12 @@ class DiffusionTransformer(nn.Module):
         routings: where each layer's router sent the rows is appended here, layer after layer.
         """
         num_rows = batch.token_ids.shape[0]
-        num_spare = max(0, MIN_ROWS - num_rows)
+        num_spare = padded_rows(num_rows) - num_rows
         role = self._role(batch, num_spare)
-        x = self._input(
-            F.pad(batch.token_ids, (0, num_spare)),
-            None if batch.signal is None else F.pad(batch.signal, (0, 0, 0, num_spare)),
-            role,
-        )
+        signal = None if batch.signal is None else _spare(batch.signal, num_spare)
+        x = self._input(_spare(batch.token_ids, num_spare), signal, role)
         readings = _readings(batch.segments, self.config.sliding_window)
-        tables = self.rotary(F.pad(batch.positions, (0, num_spare)), x.dtype)
+        tables = self.rotary(_spare(batch.positions, num_spare), x.dtype)
         for index, layer in enumerate(self.layers):
             x, routing = layer(x, index, readings, tables[self.rotary.kind_of_layer[index]], role)
             if routings is not None:
@@ -188,7 +185,14 @@ def random_model(config: ModelConfig, seed: int = 0) -> DiffusionTransformer:
 
 
 def _padded(rows: Float[Tensor, "R X"]) -> Float[Tensor, "R2 X"]:
-    return F.pad(rows, (0, 0, 0, MIN_ROWS - rows.shape[0])) if rows.shape[0] < MIN_ROWS else rows
+    return _spare(rows, padded_rows(rows.shape[0]) - rows.shape[0])
+
+
+def _spare(rows: Tensor, num_spare: int) -> Tensor:
+    """The rows with `num_spare` zero rows after them."""
+    if num_spare == 0:
+        return rows
+    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, num_spare))
 
 
 def _readings(segments: tuple[Segment, ...], window: int) -> list[Reading]:
