@@ -1,0 +1,90 @@
+"""Runs by name: data made once, a decay that survives interruptions, an export that loads again."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from redraft.checkpoint.load import load_model
+from redraft.errors import InvalidRequest
+from redraft.training import run as run_file
+from redraft.training.run import export_sudoku, progress_line, run, start, sudoku_config
+from redraft.training.trainer import Progress, RunConfig, load_average
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch) -> RunConfig:
+    monkeypatch.setattr(run_file, "SUDOKU_PATHS", 8)
+    return replace(sudoku_config(tmp_path), batch_size=2, compile=False, log_every=1)
+
+
+def test_data_is_made_once_and_then_found(tmp_path, config):
+    made = (tmp_path / "paths.npz").stat().st_mtime_ns
+    assert sudoku_config(tmp_path).source.describe() == config.source.describe()
+    assert (tmp_path / "paths.npz").stat().st_mtime_ns == made
+
+
+def test_missing_data_is_refused_by_name(tmp_path):
+    with pytest.raises(InvalidRequest, match=r"nowhere\.npz"):
+        sudoku_config(tmp_path, data=tmp_path / "nowhere.npz")
+
+
+def test_a_decay_starts_where_the_run_stands_and_goes_on_after_an_interruption(tmp_path, config):
+    folder = tmp_path / "run"
+    trainer = start(folder, config)
+    trainer.run(until=1)
+    start(folder, config, decay=3).run(until=2)
+    again = start(folder, config)  # nobody says decay any more
+    assert (again.config.optimizer.decay_from, again.config.optimizer.decay) == (1, 3)
+    again.run()
+    assert again.update == 4
+    rates = [json.loads(line)["lr"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    peak = config.optimizer
+    wanted = [peak.lr(0), peak.lr(1), peak.lr(2) * 2 / 3, peak.lr(3) / 3]
+    assert rates == pytest.approx(wanted)
+
+
+def test_an_export_loads_with_the_averaged_weights_in_bf16(tmp_path, config):
+    start(tmp_path / "run", config).run(until=1)
+    shipped = Path(run_file.__file__).parents[1] / "models" / "redraft-sudoku"
+    path = export_sudoku(tmp_path / "run", tmp_path / "model", tokenizer=shipped)
+    names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert {file.name for file in path.iterdir()} == names
+    model = load_model(path, dtype="float32")
+    average = load_average(tmp_path / "run")
+    assert model.config == config.model
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, average[name].bfloat16().float()), name
+
+
+def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, config):
+    trainer = start(tmp_path / "run", config)
+    before = signal.getsignal(signal.SIGTERM)
+    run(trainer, report=lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert trainer.update == 1
+    assert (tmp_path / "run" / "checkpoint-00000001.pt").exists()
+
+
+def test_a_progress_line_says_speed_loss_and_time_left():
+    progress = Progress(
+        update=10,
+        examples=320,
+        denoise=0.51234,
+        autoregressive=1.4,
+        balance=1.0,
+        grad_norm=0.2,
+        lr=0.004,
+        examples_per_second=31.96,
+        seconds=130.0,
+        seconds_left=7300.0,
+    )
+    line = progress_line(progress, unit="boards")
+    assert line == (
+        "update 10, 320 boards: loss 0.5123, autoregressive 1.400, 32.0 boards/s, 2 min so far, 2 h 2 min left"
+    )
+    assert "left" not in progress_line(replace(progress, seconds_left=None))
