@@ -16,6 +16,7 @@ from redraft.model.masks import Role, Segment
 from redraft.model.moe import Routing
 from redraft.model.transformer import DiffusionTransformer, PackedBatch
 from redraft.shapes import Float, Int, Tensor
+from redraft.training.candidates import IGNORE, Candidates
 from redraft.training.data import Group
 
 
@@ -25,8 +26,10 @@ class Objective:
 
     autoregressive: float = 0.1  # next-token loss of the encoder
     autoregressive_on_canvas: bool = False  # over prompt and canvas; else over the prompt alone
+    autoregressive_on_prompt: bool = True
     balance: float = 1e-2  # evenness of the routers
     self_conditioning: float = 0.5  # share of the examples that see their own first prediction
+    num_candidates: int | None = None  # ids that rows are scored against, see Candidates; None: the whole vocabulary
 
 
 class Losses(NamedTuple):
@@ -92,12 +95,16 @@ def training_loss(
     encoded = run(_pack(texts, Role.ENCODE, caches), routings)
     for cache, prompt in zip(caches, prompts, strict=True):
         cache.advance(prompt.shape[1])
-    autoregressive = F.cross_entropy(model.head(encoded), _next_tokens(texts), ignore_index=-100)
+    head = Candidates(model, [*prompts, *canvases], objective.num_candidates, generator)
+    following = _next_tokens(texts, model.config.pad_token_id)
+    if not objective.autoregressive_on_prompt:
+        following = _without_prompts(following, texts, prompts)
+    counted = following != IGNORE
+    autoregressive = head.loss(encoded[counted], following[counted])
 
-    signal = _signal(model, run, noisy, caches, objective.self_conditioning, generator)
+    signal = _signal(run, head, noisy, caches, objective.self_conditioning, generator)
     batch = _pack(noisy, Role.DENOISE, caches, signal)
-    logits = model.head(run(batch, routings))
-    denoise = F.cross_entropy(logits, torch.cat([canvas.flatten() for canvas in canvases]))
+    denoise = head.loss(run(batch, routings), torch.cat([canvas.flatten() for canvas in canvases]))
     balance = balance_loss(routings)
     total = denoise + objective.autoregressive * autoregressive + objective.balance * balance
     return Losses(total, denoise.detach(), autoregressive.detach(), balance.detach())
@@ -117,14 +124,25 @@ def _pack(
     return PackedBatch(token_ids, torch.cat(positions), signal, tuple(segments))
 
 
-def _next_tokens(texts: Sequence[Int[Tensor, "_ _"]]) -> Int[Tensor, "T"]:
-    """For every row the id that follows it; -100 after the last."""
-    return torch.cat([F.pad(ids[:, 1:], (0, 1), value=-100).flatten() for ids in texts])
+def _next_tokens(texts: Sequence[Int[Tensor, "_ _"]], pad_id: int) -> Int[Tensor, "T"]:
+    """For every row the id that follows it; IGNORE after the last, and before the end of padding on the left."""
+    is_padding = [(ids != pad_id).cumsum(1) == 0 for ids in texts]
+    known = [torch.where(padding, IGNORE, ids) for ids, padding in zip(texts, is_padding, strict=True)]
+    return torch.cat([F.pad(ids[:, 1:], (0, 1), value=IGNORE).flatten() for ids in known])
+
+
+def _without_prompts(following: Int[Tensor, "T"], texts: Sequence[Tensor], prompts: Sequence[Tensor]) -> Tensor:
+    """The same ids with IGNORE where the id that follows belongs to the prompt."""
+    parts = following.split([ids.numel() for ids in texts])
+    rows = [part.view_as(ids).clone() for part, ids in zip(parts, texts, strict=True)]
+    for ids, prompt in zip(rows, prompts, strict=True):
+        ids[:, : prompt.shape[1] - 1] = IGNORE
+    return torch.cat([ids.flatten() for ids in rows])
 
 
 def _signal(
-    model: DiffusionTransformer,
     run: Callable[..., Tensor],
+    head: Candidates,
     noisy: Sequence[Int[Tensor, "_ _"]],
     caches: Sequence[AutogradCache],
     share: float,
@@ -138,7 +156,7 @@ def _signal(
         return None
     with torch.no_grad():
         batch = _pack([ids for ids, _ in chosen], Role.DENOISE, [cache for _, cache in chosen])
-        soft = model.soft_embedding(model.head(run(batch)))
+        soft = head.soft(run(batch))
     signal = soft.new_zeros(sum(ids.numel() for ids in noisy), soft.shape[1])
     row = done = 0
     for ids, n in zip(noisy, counts, strict=True):
