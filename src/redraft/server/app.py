@@ -41,6 +41,7 @@ def make_app(engines: Mapping[str, Engine], settings: Settings | None = None) ->
         redirect_slashes=False,
     )
     errors.install(app)
+    app.state.service = service
     app.add_exception_handler(ClientLeftError, _nobody_listens)
     _add_plain_routes(app, service)
     for routes in (routes_text, routes_models):

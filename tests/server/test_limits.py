@@ -1,0 +1,95 @@
+"""Queues, clients that leave, clients that do not read: on a real server."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from redraft.errors import InvalidRequest, Overloaded
+from redraft.server.limits import Admission
+
+BODY = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1500, "diffusion": {"max_denoising_steps": 500}}
+
+
+def post(url, path="/v1/chat/completions", **fields):
+    """A socket on which the request has been sent."""
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps({**BODY, "temperature": 2.0, **fields}).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def is_idle_within(engine, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not engine._hub._running and not engine._hub._inbox:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def has_started(engine):
+    end = time.monotonic() + 20
+    while not engine._hub._running and time.monotonic() < end:
+        time.sleep(0.01)
+    return bool(engine._hub._running)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"stream": True}, {"stream": True, "diffusion": {"draft": "tokens"}}, {"stream": False}, {"n": 3}]
+)
+def test_a_closed_socket_stops_the_request(served, chat_engine, fields):
+    connection = post(served, **fields)
+    assert has_started(chat_engine)
+    connection.close()
+    assert is_idle_within(chat_engine, 5)
+
+
+def test_a_hundred_aborted_streams_leave_nothing_behind(served, chat_engine):
+    before = threading.active_count()
+    for _ in range(100):
+        post(served, stream=True).close()
+    assert is_idle_within(chat_engine, 20)
+    assert threading.active_count() <= before + 5
+
+
+def test_one_choice_too_many_waits_elsewhere():
+    admission = Admission(3)
+    with admission.admit(2):
+        with pytest.raises(Overloaded, match="2 choices"), admission.admit(2):
+            pass
+        with admission.admit(1):
+            pass
+    with pytest.raises(InvalidRequest, match="at most 3"), admission.admit(4):
+        pass
+    assert admission.in_flight == 0
+
+
+def test_a_full_queue_is_a_429_that_says_when_to_come_back(make_client):
+    client = make_client(max_queue=1)
+    service = client.app._app.state.service
+    with service.admission.admit(service.admission.limit):
+        response = client.post("/v1/chat/completions", json={**BODY, "max_tokens": 2})
+    assert (response.status_code, response.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_failing_request_leaves_the_others_alone(chat_engine, chat, monkeypatch):
+    from redraft.server import stream
+
+    def broken(self, draft):
+        raise RuntimeError("a fault")
+
+    alone = chat(stream=True).text.count("data: ")
+    with monkeypatch.context() as patch:
+        patch.setattr(stream.Frames, "offer", broken)
+        failed = chat(stream=True, diffusion={"draft": "text"}).text
+    assert '"type":"server_error"' in failed and "a fault" not in failed
+    assert chat(stream=True).text.count("data: ") == alone
+    assert is_idle_within(chat_engine, 5)
