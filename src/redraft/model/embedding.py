@@ -18,9 +18,9 @@ class TiedEmbedding(nn.Module):
         self.logit_softcap = logit_softcap
 
     @property
-    def scale(self) -> float:
+    def scale(self) -> Float[Tensor, ""]:
         """sqrt(D), rounded to the table's dtype as the field does: 53.07 is 53.0 in bf16."""
-        return torch.tensor(math.sqrt(self.weight.shape[1]), device="cpu").to(self.weight.dtype).item()
+        return self.weight.new_full((), math.sqrt(self.weight.shape[1]))
 
     def forward(self, token_ids: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
         return F.embedding(token_ids, self.weight) * self.scale

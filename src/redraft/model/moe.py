@@ -10,8 +10,9 @@ from redraft.kernels.moe import experts_dense, experts_grouped, experts_plain
 from redraft.shapes import Float, Int, Tensor
 
 # Up to this many multiplications per row wasted on experts a row did not choose, running them all costs less than
-# sorting the rows (measured, CPU: 9 thousand ran 1.4 times as fast as sorting, 442 thousand 1.3 times as slow).
-SMALL = 2**16
+# sorting the rows. On a CPU 9 thousand ran 1.4 times as fast as sorting, 442 thousand 1.3 times as slow (measured);
+# on a GPU products this small cost their launches, and sorting waits for the device (not measured).
+DENSE_UP_TO = {"cpu": 2**16, "cuda": 2**20}
 
 
 class Routing(NamedTuple):
@@ -50,10 +51,14 @@ class MixtureOfExperts(nn.Module):
         self.router = Router(config)
         self.gate_up = nn.Parameter(torch.empty(E, 2 * F_, D))
         self.down = nn.Parameter(torch.empty(E, F_, D))
-        self.is_small = (E - config.num_experts_per_token) * F_ * D <= SMALL
+        self.wasted = (E - config.num_experts_per_token) * F_ * D  # multiplications per row, times 3, if all run
 
     def forward(self, x: Float[Tensor, "T D"], unit: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T D"], Routing]:
         """The experts read x, the router reads the residual stream, both normalised: `unit` is it without a weight."""
         routing = self.router(unit)
-        run = experts_dense if self.is_small else experts_plain if torch.is_grad_enabled() else experts_grouped
+        learns = torch.is_grad_enabled() and (x.requires_grad or self.gate_up.requires_grad)
+        if self.wasted <= DENSE_UP_TO[x.device.type]:
+            run = experts_dense
+        else:
+            run = experts_plain if learns else experts_grouped
         return run(x, routing.expert_ids, routing.weights, self.gate_up, self.down), routing

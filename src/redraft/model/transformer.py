@@ -160,8 +160,8 @@ class DiffusionTransformer(nn.Module):
         roles = {segment.role for segment in batch.segments}
         if len(roles) == 1:
             return roles.pop().value
-        columns = [segment.role.value for segment in batch.segments for _ in range(segment.stop - segment.start)]
-        return torch.tensor(columns + [0] * num_spare, device=self.device)[:, None]
+        columns = [torch.full((s.stop - s.start,), s.role.value, device=self.device) for s in batch.segments]
+        return _spare(torch.cat(columns), num_spare)[:, None]
 
     def _input(self, token_ids: Tensor, signal: Tensor | None, role: int | Tensor) -> Tensor:
         embedded = self.embedding(token_ids)
@@ -199,6 +199,7 @@ def _readings(segments: tuple[Segment, ...], window: int) -> list[Reading]:
     readings: list[Reading] = []
     rows_before: dict[int, int] = {}  # by cache: two segments of one request share it
     for segment in segments:
+        assert segment.start == (readings[-1].segment.stop if readings else 0), "segments cover all rows in order"
         offset = rows_before.get(id(segment.cache), 0)
         rows_before[id(segment.cache)] = offset + segment.length
         readings.append(Reading(segment, offset, window))
