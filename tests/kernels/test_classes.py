@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from redraft.kernels.classes import (
-    ClassTable,
     SetTable,
     add_offsets,
     best_tokens,
     class_posterior,
     class_statistics,
+    class_table,
     drawn_tokens,
     set_log_masses,
     set_maxima,
@@ -18,11 +18,7 @@ CLASSES = [[1, 4, 9], [2], [0, 3, 5, 6]]  # ids 7 and 8 are in none
 
 @pytest.fixture
 def table():
-    return ClassTable(
-        tokens=torch.tensor([i for ids in CLASSES for i in ids]),
-        classes=torch.tensor([k for k, ids in enumerate(CLASSES) for _ in ids]),
-        first=torch.tensor([0, 3, 4]),
-    )
+    return class_table(torch.tensor([i for ids in CLASSES for i in ids]), torch.tensor([len(ids) for ids in CLASSES]))
 
 
 @pytest.fixture
@@ -40,6 +36,16 @@ def test_statistics_are_those_of_each_classs_own_logits(table, logits, temperatu
         assert torch.allclose(stats.log_mass[k], own.logsumexp(-1), atol=1e-6)
         assert torch.allclose(stats.entropy[k], torch.special.entr(p).sum(-1), atol=1e-5)
         assert torch.allclose(stats.draw_log_mass[k], (own / temperature).logsumexp(-1), atol=1e-5)
+
+
+def test_sums_over_large_classes_stay_exact():
+    logits = torch.randn(4, 40_000, generator=torch.Generator().manual_seed(0))
+    tokens = torch.cat([torch.arange(0, 40_000, 2), torch.arange(1, 40_000, 2)])
+    stats = class_statistics(logits, class_table(tokens, torch.tensor([20_000, 0, 20_000])))
+    for k, own in ((0, logits[:, 0::2].double()), (2, logits[:, 1::2].double())):
+        p = own.softmax(-1)
+        assert torch.allclose(stats.log_mass[k], own.logsumexp(-1), atol=2e-6, rtol=0)
+        assert torch.allclose(stats.entropy[k], torch.special.entr(p).sum(-1), atol=5e-6, rtol=0)
 
 
 def test_a_single_token_has_no_entropy_and_an_empty_class_no_mass(table, logits):

@@ -28,6 +28,7 @@ from redraft.kernels.classes import (
     best_tokens,
     class_posterior,
     class_statistics,
+    class_table,
     drawn_tokens,
     log_totals,
     set_log_masses,
@@ -118,11 +119,8 @@ def place(lattice: Lattice, device: torch.device | str = "cpu") -> PlacedLattice
     number = np.full(len(lattice.automaton.class_ptr) - 1, len(sizes), np.int64)
     number[lattice.classes] = np.arange(len(sizes))
     bounds = np.cumsum([0, *sizes])
-    table = ClassTable(
-        tokens=on_device(np.concatenate([lattice.class_tokens(k) for k in range(len(sizes))])),
-        classes=on_device(np.repeat(np.arange(len(sizes)), sizes)),
-        first=on_device(bounds[:-1]),
-    )
+    tokens = on_device(np.concatenate([lattice.class_tokens(k) for k in range(len(sizes))]))
+    table = class_table(tokens, on_device(sizes))
     by_class = np.argsort(lattice.set_classes, kind="stable")
     set_numbers = np.repeat(np.arange(lattice.num_sets), np.diff(lattice.set_ptr))
     return PlacedLattice(
