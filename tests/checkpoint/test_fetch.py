@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -44,6 +47,13 @@ def test_a_shipped_name_comes_before_a_directory_of_that_name(checkpoint, tmp_pa
 def test_a_hub_id_is_its_snapshot_in_the_cache(hub):
     assert resolve("someone/small-model") == hub / COMMIT
     assert load_model("someone/small-model").canvas_length == 12
+
+
+def test_the_hubs_environment_variables_are_honoured(hub):
+    code = "from redraft.checkpoint.fetch import resolve; print(resolve('someone/small-model'))"
+    environment = {**os.environ, "HF_HUB_CACHE": str(hub.parents[1]), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(hub / COMMIT)
 
 
 def test_a_revision_is_a_branch_or_a_commit(hub):
