@@ -45,7 +45,9 @@ def engine(tmp_path_factory):
         eos_token_ids=(1,),
     )
     directory = tmp_path_factory.mktemp("bench")
-    save_model(random_model(config, seed=1), directory, generation=GenerationDefaults(max_tokens=16))
+    save_model(
+        random_model(config, seed=1), directory, generation=GenerationDefaults(max_tokens=16, max_denoising_steps=4)
+    )
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(SUDOKU / name, directory)
     with redraft.load(str(directory), device="cpu", dtype="float32") as engine:

@@ -2,25 +2,21 @@ import json
 
 import pytest
 
-from redraft.evaluation.sudoku import PUZZLES, faults
-from redraft.training.sudoku import NUM_CELLS
+from redraft.evaluation.sudoku import NUM_CELLS, PUZZLES, faults, groups
 
 
 def solution(clues):
-    """A solution by plain backtracking."""
-    cells = list(clues)
-    for i in range(NUM_CELLS):
-        if cells[i] == ".":
-            for digit in "123456789":
-                cells[i] = digit
-                if all(
-                    cells[j] != digit
-                    for j in range(NUM_CELLS)
-                    if j != i and (j // 9 == i // 9 or j % 9 == i % 9 or (j // 27, j % 9 // 3) == (i // 27, i % 9 // 3))
-                ) and (found := solution("".join(cells))):
-                    return found
-            return None
-    return "".join(cells)
+    """The solution, trying the digits of the cell that has the fewest."""
+    options = {
+        i: set("123456789") - {clues[j] for _, cells in groups() if i in cells for j in cells}
+        for i, clue in enumerate(clues)
+        if clue == "."
+    }
+    if not options:
+        return clues
+    cell = min(options, key=lambda i: len(options[i]))
+    tries = (solution(clues[:cell] + digit + clues[cell + 1 :]) for digit in options[cell])
+    return next(filter(None, tries), None)
 
 
 @pytest.fixture(scope="module")

@@ -48,9 +48,9 @@ def test_a_demo_puzzle_has_exactly_one_solution(clues):
 
 @pytest.mark.parametrize("clues", PUZZLES)
 def test_training_never_saw_a_demo_puzzle_nor_one_like_it(clues):
-    grid = _solution([0 if cell == "." else int(cell) for cell in clues])
-    assert faults(clues, "".join(map(str, grid))) == ()
-    assert is_held_out(grid)
+    answer = _solution(clues)
+    assert faults(clues, answer) == ()
+    assert is_held_out([int(digit) for digit in answer])
 
 
 def test_demo_puzzles_go_from_many_clues_to_few():
@@ -59,10 +59,15 @@ def test_demo_puzzles_go_from_many_clues_to_few():
     assert (counts[0], counts[-1]) == (40, 28)
 
 
-def _solution(puzzle):
-    """The one solution, by trying digits in the first open cell and asking whether one solution is left."""
-    if 0 not in puzzle:
-        return puzzle
-    cell = puzzle.index(0)
-    tries = ([*puzzle[:cell], digit, *puzzle[cell + 1 :]] for digit in range(1, 10))
-    return _solution(next(one for one in tries if has_one_solution(one)))
+def _solution(clues):
+    """The solution, trying the digits of the cell that has the fewest."""
+    options = {
+        i: set("123456789") - {clues[j] for _, cells in groups() if i in cells for j in cells}
+        for i, clue in enumerate(clues)
+        if clue == "."
+    }
+    if not options:
+        return clues
+    cell = min(options, key=lambda i: len(options[i]))
+    tries = (_solution(clues[:cell] + digit + clues[cell + 1 :]) for digit in options[cell])
+    return next(filter(None, tries), None)
