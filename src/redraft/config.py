@@ -65,7 +65,7 @@ class GenerationDefaults:
     eos_token_ids: tuple[int, ...] | None = None
 
 
-# Used where neither the caller nor the checkpoint says anything (model.md 2.1, the released checkpoint's values).
+# Used where neither the caller nor the checkpoint says anything (the released checkpoint's values).
 _BUILT_IN = {
     "max_tokens": 256,
     "max_denoising_steps": 48,

@@ -22,7 +22,6 @@ from redraft.constraints.combine import NOTHING, either, optional, sequence
 from redraft.constraints.json_numbers import JSON_NUMBER
 from redraft.constraints.json_strings import FREE_STRING
 from redraft.constraints.limits import Limits, Meter
-from redraft.constraints.sharing import text_sizes
 from redraft.constraints.schema_arrays import ArrayWriter
 from redraft.constraints.schema_document import SchemaDocument, refuse
 from redraft.constraints.schema_expand import Expander
@@ -40,6 +39,7 @@ from redraft.constraints.schema_shapes import (
     Statement,
     StringShape,
 )
+from redraft.constraints.sharing import text_sizes
 from redraft.constraints.tree import Node, Repeat, Text
 from redraft.errors import InvalidRequest
 

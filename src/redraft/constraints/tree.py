@@ -1,15 +1,15 @@
 """Syntax trees of regular languages over characters: what regex.py and schema.py produce and automaton.py compiles.
 
-A node denotes a set of strings of Unicode scalar values (plus, through `Special`, single control tokens that have no text).
-`automaton.py` lowers characters to their UTF-8 bytes.
+A node denotes a set of strings of Unicode scalar values (plus, through `Special`, single control tokens that have no
+text). `automaton.py` lowers characters to their UTF-8 bytes.
 
-Trees share nodes: `schema.py` puts one object in many places (the tail after an optional property, the digits left of a
-multiple of 7), so that a tree written out may be exponentially larger than its objects. Whoever walks a tree remembers results by
-`id(node)`; the automaton by `(id(node), what follows)`, which builds a shared tail once. Never hash or compare trees.
+Trees share nodes: `schema.py` puts one object in many places (the tail after an optional property, the digits left of
+a multiple of 7), so that a tree written out may be exponentially larger than its objects. Whoever walks a tree
+remembers results by `id(node)`; the automaton by `(id(node), what follows)`, which builds a shared tail once. Never
+hash or compare trees.
 """
 
 from dataclasses import dataclass
-from typing import Union
 
 MAX_CODE_POINT = 0x10FFFF
 
@@ -88,4 +88,4 @@ class FreeTokens:
     without: tuple[str, ...] = ()
 
 
-Node = Union[Text, Chars, Seq, Either, Repeat, Both, Minus, Special, FreeTokens]
+Node = Text | Chars | Seq | Either | Repeat | Both | Minus | Special | FreeTokens

@@ -26,7 +26,7 @@ class Segment:
 
 
 class ReplyParser:
-    """Splits a reply into channels and tool calls as its ids arrive (Gemma's markers, model.md 1.9).
+    """Splits a reply into channels and tool calls as its ids arrive (by the markers of Gemma).
 
     `<|channel>thought\\n ... <channel|>` is reasoning, all else is the answer, less the tool calls
     `<|tool_call>call:name{key:value,...}<tool_call|>`, whose strings stand between `<|"|>`. A call that cannot be read

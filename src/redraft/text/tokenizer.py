@@ -12,7 +12,7 @@ import tokenizers
 from redraft.errors import InvalidRequest, LoadError
 
 SUFFIX_MARKER = "<|suffix|>"  # goes before the part of an infill's suffix that does not fit the canvas
-# Added tokens that are control tokens even where neither file says so: replies are parsed by them (model.md 1.9).
+# Added tokens that are control tokens even where neither file says so: replies are parsed by them.
 _MARKERS = frozenset(("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", '<|"|>'))
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 

@@ -15,7 +15,7 @@ from redraft.training.forms import documents
 
 # Ids are positions in this list. "." is a blank cell.
 SUDOKU_TOKENS = ("<pad>", "<eos>", "<bos>", "<|turn>", ".", *"123456789", "<unk>", "<|unused>")
-# Ids 0 to 17 of redraft-mini: Gemma's names (model.md 1.9), then our marker of an infill's far suffix.
+# Ids 0 to 17 of redraft-mini: Gemma's names, then our marker of an infill's far suffix.
 MINI_TOKENS = (
     "<pad>",
     "<eos>",
