@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from redraft.config import LayerConfig, ModelConfig
+from redraft.errors import InvalidRequest
 from redraft.training import mini_data
 from redraft.training.data import BOS, EOS, SudokuSource
 from redraft.training.objective import Objective
 from redraft.training.optimizer import OptimizerConfig
 from redraft.training.trainer import RunConfig
 
-MINI_MIX = {"forms": 28, "long_forms": 1, "infill": 2, "continuation": 1}  # in 32nds of a batch
+MINI_MIX = {"forms": 30, "long_forms": 2}  # in 32nds of a batch
 MINI_STOP_IDS = (1, 6, 14)  # the end of a document, of a turn, of a tool call's wait
 
 
@@ -57,22 +58,32 @@ def sudoku(data: str | Path, seed: int = 0, **optimizer) -> RunConfig:
 
 
 def mini_model() -> ModelConfig:
-    """1.4 M parameters, a third of them the table of 4,096 tokens; prompts of a sentence or a few lines of code.
+    """0.6 M parameters, nearly half of them the table of 4,096 tokens: what minutes of one core can teach to copy.
 
     Heads are wider than their share of the width, so that one carries what tells tokens apart: copying is the task.
     """
-    layer = {"rope_theta": 1000.0, "rope_fraction": 1.0}
-    sliding = LayerConfig(is_sliding=True, num_kv_heads=2, head_dim=32, shares_kv=False, **layer)
-    full = LayerConfig(is_sliding=False, num_kv_heads=1, head_dim=64, shares_kv=True, **layer)
+    return _mini(width=64, layers="SFSF", num_heads=4, sliding=(2, 24), full=(1, 48), dense=128, experts=(4, 32))
+
+
+def _mini(
+    width: int, layers: str, num_heads: int, sliding: tuple[int, int], full: tuple[int, int], dense: int,
+    experts: tuple[int, int],
+) -> ModelConfig:  # fmt: skip
+    """S: a sliding layer, F: a full one; (key-value heads, head size) of each; (number, size) of the experts."""
+    rope = {"rope_theta": 1000.0, "rope_fraction": 1.0}
+    kinds = {
+        "S": LayerConfig(is_sliding=True, num_kv_heads=sliding[0], head_dim=sliding[1], shares_kv=False, **rope),
+        "F": LayerConfig(is_sliding=False, num_kv_heads=full[0], head_dim=full[1], shares_kv=True, **rope),
+    }
     return ModelConfig(
         vocab_size=4096,
-        hidden_size=96,
-        intermediate_size=192,
-        moe_intermediate_size=48,
-        num_experts=4,
+        hidden_size=width,
+        intermediate_size=dense,
+        moe_intermediate_size=experts[1],
+        num_experts=experts[0],
         num_experts_per_token=2,
-        num_heads=4,
-        layers=(sliding, sliding, full, sliding, sliding, full),
+        num_heads=num_heads,
+        layers=tuple(kinds[kind] for kind in layers),
         sliding_window=128,
         rms_norm_eps=1e-6,
         logit_softcap=30.0,
@@ -85,7 +96,12 @@ def mini_model() -> ModelConfig:
 
 
 def mini_cpu(
-    data: str | Path, seed: int = 0, self_conditioning: float = 0.25, mix: dict[str, int] | None = None, **optimizer
+    data: str | Path,
+    seed: int = 0,
+    batch_size: int = 16,
+    self_conditioning: float = 0.25,
+    mix: dict[str, int] | None = None,
+    **optimizer,
 ) -> RunConfig:
     """redraft-mini as shipped: about an hour on one core, on a folder of `mini_data.prepare`."""
     return RunConfig(
@@ -100,7 +116,36 @@ def mini_cpu(
             num_candidates=768,
         ),
         optimizer=OptimizerConfig(**{"muon": True, "peak_lr": 3e-3, "weight_decay": 0.01, **optimizer}),
-        batch_size=32,
+        batch_size=batch_size,
         ema_decay=0.99,
         seed=seed,
+    )
+
+
+def mini_full_model() -> ModelConfig:
+    """22.6 M parameters."""
+    return _mini(width=384, layers="SSFSSF", num_heads=8, sliding=(4, 64), full=(2, 128), dense=768, experts=(8, 192))
+
+
+def mini_full(data: str | Path, stage: int, seed: int = 0, device: str = "cuda") -> RunConfig:
+    """A larger redraft-mini in three stages on one GPU; never run yet. Each starts from the averaged weights before it.
+
+    0: Python, 1: forms, infill and continuation at 60, 30 and 10 of 100, 2: the same with the rate going to zero.
+    `plan.estimate` says what a stage takes. Data: `mini_data.prepare` with two million forms and as many texts.
+    """
+    if stage not in (0, 1, 2):
+        raise InvalidRequest(f"stage={stage!r}: want 0, 1 or 2")
+    updates = (4_000, 12_000, 3_000)[stage]
+    mixed = {"forms": 18, "long_forms": 1, "infill": 10, "continuation": 3}
+    optimizer = {"decay": updates, "decay_from": 0} if stage == 2 else {}
+    return RunConfig(
+        name=f"redraft-mini-full-{stage}",
+        model=mini_full_model(),
+        source=mini_data.MiniSource.from_folder(data, {"infill": 16, "continuation": 16} if stage == 0 else mixed),
+        objective=Objective(autoregressive=1.0, autoregressive_on_canvas=True),
+        optimizer=OptimizerConfig(muon=True, peak_lr=2e-3, weight_decay=0.01, warmup=300, **optimizer),
+        batch_size=512,
+        seed=seed + stage,
+        device=device,
+        compile=False,  # trimmed batches change shape
     )
