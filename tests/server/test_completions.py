@@ -45,6 +45,11 @@ def test_a_prompt_alone_can_be_scored(complete, chat_engine):
     assert complete(max_tokens=0).status_code == 400
 
 
+def test_a_prompt_of_one_token_has_no_logprob(complete):
+    logprobs = complete(prompt=[100], echo=True, logprobs=1, max_tokens=0).json()["choices"][0]["logprobs"]
+    assert logprobs["token_logprobs"] == [None]
+
+
 def test_a_suffix_makes_an_infill_and_streams_the_same(complete, events):
     whole = complete(suffix="\n    return y\n").json()["choices"][0]["text"]
     chunks = events(complete(suffix="\n    return y\n", stream=True))

@@ -1,6 +1,7 @@
 """OpenAI's legacy completions: one or many prompts, echo, logprobs, a suffix."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from redraft.config import SamplingParams
@@ -55,9 +56,9 @@ class EchoDialect(TextDialect):
         if reply.logprobs is None:
             return None
         entries: list[TokenLogprob | int] = [] if self._is_bare else list(reply.logprobs)
-        if self._is_echo and reply.prompt_logprobs is not None:
+        if self._is_echo:
             first = self._intake.prompt_ids(self._prompts[index])[0]
-            entries = [*(first if entry is None else entry for entry in reply.prompt_logprobs), *entries]
+            entries = [first, *(entry for entry in reply.prompt_logprobs or () if entry is not None), *entries]
         return _token_lists(self._tokenizer, entries)
 
 
@@ -105,7 +106,9 @@ def _starter(engine: Engine, body: CompletionRequest, prompt: Prompt, params: Sa
         return fill_starter(engine, *pair, params)
 
     def start(wants_drafts: bool) -> Handle:
-        return engine._start(engine.intake.prompt_ids(prompt), params, wants_drafts)
+        ids = engine.intake.prompt_ids(prompt)
+        is_one = len(ids) == 1  # nothing predicts a first token
+        return engine._start(ids, replace(params, prompt_logprobs=None) if is_one else params, wants_drafts)
 
     return start
 

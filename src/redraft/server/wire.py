@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 
 def read_json(body: bytes) -> Any:
@@ -25,10 +25,8 @@ def write_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-class JSONReply(Response):
+class JSONReply(JSONResponse):
     """A JSON response, whatever the value's strings hold."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         return write_json(content)
