@@ -21,6 +21,7 @@ COMMANDS = {
     "edit": ("redraft.cli.change:edit", "rewrite a file as an instruction says"),
     "solve": ("redraft.cli.solve:solve", "text that fulfils a constraint, exactly"),
     "ask": ("redraft.cli.solve:ask", "typed decisions with probabilities"),
+    "serve": ("redraft.cli.serve:serve", "HTTP for existing clients, and a web page"),
     "check": ("redraft.cli.check:check", "this machine, and whether a model fits it"),
     "replay": ("redraft.cli.replay:replay", "watch a recorded run again"),
     "train": ("redraft.cli.train:train", "train a model from a recipe"),
