@@ -18,9 +18,9 @@ PIPED_SECONDS = 60.0  # between two lines of progress where nobody watches
 
 
 @click.command(short_help="Train a model from a recipe.")
-@click.argument("recipe", type=click.Choice(["sudoku"]))
+@click.argument("recipe", type=click.Choice(["sudoku", "mini"]))
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="The run's folder; resumed if it has one.")
-@click.option("--data", type=click.Path(exists=True, dir_okay=False), help="Training data; made where there is none.")
+@click.option("--data", type=click.Path(exists=True), help="Training data; made where there is none.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights, data and noise.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long, with a checkpoint.")
 @click.option("--decay", type=click.IntRange(1), help="Bring the learning rate to zero over so many updates, then end.")
@@ -40,14 +40,16 @@ def train(
 
     The same command goes on where the run stopped. Metrics are in the folder, one JSON object per line.
     """
-    from redraft.training.run import export_sudoku, run, start, sudoku_config
+    from redraft.training.run import export_mini, export_sudoku, mini_config, run, start, sudoku_config
 
-    trainer = start(out, sudoku_config(out, data, seed), decay=decay, weights=weights)
+    config = sudoku_config(out, data, seed) if recipe == "sudoku" else mini_config(out, data, seed)
+    trainer = start(out, config, decay=decay, weights=weights)
     note(f"{recipe} in {out}, from update {trainer.update}")
     run(trainer, seconds=seconds, report=_reporter())
     note(f"stopped at update {trainer.update}; the checkpoint is in {out}")
     if export:
-        path = export_sudoku(out, export, tokenizer=resolve("redraft-sudoku"))
+        is_sudoku = recipe == "sudoku"
+        path = export_sudoku(out, export, resolve("redraft-sudoku")) if is_sudoku else export_mini(out, export)
         note(f"exported to {path}: try redraft generate -m {path}")
 
 

@@ -132,24 +132,40 @@ def to_arrays(examples: Iterator[Example], count: int, canvas_length: int) -> di
 
 
 def prepare(
-    out: Path, corpus: Path, model: Path, num_forms: int, num_texts: int, seed: int = 0, max_files: int = 6000
+    out: Path,
+    corpus: Path | None,
+    model: Path,
+    num_forms: int,
+    num_texts: int = 0,
+    seed: int = 0,
+    max_files: int = 6000,
 ) -> dict[str, Any]:
     """Writes forms.npz, long_forms.npz, infill.npz, continuation.npz and manifest.json into `out`.
 
-    `corpus` is a folder of `corpus.gather`, `model` a directory with tokenizer and chat template. The same arguments
-    and corpus give the same arrays; returns the manifest, which has their hashes.
+    `corpus` is a folder of `corpus.gather`, None where num_texts is 0: then forms alone. `model` is a directory with
+    tokenizer and chat template. The same arguments and corpus give the same arrays; returns the manifest, which has
+    their hashes.
     """
     tokenizer = Tokenizer.from_directory(model)
     chat = ChatTemplate.from_directory(model, tokenizer)
-    files = list(islice(texts(corpus), max_files))
+    if corpus is None and num_texts:
+        raise InvalidRequest(f"num_texts={num_texts}: want a corpus for infill and continuation")
+    files = list(islice(texts(corpus), max_files)) if corpus else []
     makers: dict[str, Callable[[], dict[str, NDArray[np.uint16]]]] = {
         "forms": lambda: to_arrays(form_examples(seed, tokenizer, chat), num_forms, SHORT_CANVAS),
         "long_forms": lambda: to_arrays(form_examples(seed + 1, tokenizer, chat), num_forms // 8, CANVAS_LENGTH),
-        "infill": lambda: to_arrays(infill_examples(seed, tokenizer, files), num_texts, CANVAS_LENGTH),
-        "continuation": lambda: to_arrays(continuation_examples(seed, tokenizer, files), num_texts // 3, CANVAS_LENGTH),
     }
+    if num_texts:
+        makers |= {
+            "infill": lambda: to_arrays(infill_examples(seed, tokenizer, files), num_texts, CANVAS_LENGTH),
+            "continuation": lambda: to_arrays(
+                continuation_examples(seed, tokenizer, files), num_texts // 3, CANVAS_LENGTH
+            ),
+        }
     out.mkdir(parents=True, exist_ok=True)
-    manifest: dict[str, Any] = {"seed": seed, "corpus": json.loads((corpus / "manifest.json").read_text())["splits"]}
+    manifest: dict[str, Any] = {"seed": seed}
+    if corpus is not None:
+        manifest["corpus"] = json.loads((corpus / "manifest.json").read_text())["splits"]
     for name, make in makers.items():
         arrays = make()
         np.savez_compressed(out / f"{name}.npz", allow_pickle=False, **arrays)

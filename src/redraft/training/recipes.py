@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from redraft.config import LayerConfig, ModelConfig
+from redraft.config import GenerationDefaults, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.training import mini_data
 from redraft.training.data import BOS, EOS, SudokuSource
@@ -11,6 +11,7 @@ from redraft.training.optimizer import OptimizerConfig
 from redraft.training.trainer import RunConfig
 
 MINI_MIX = {"forms": 30, "long_forms": 2}  # in 32nds of a batch
+MINI_GENERATION = GenerationDefaults(max_tokens=64, max_denoising_steps=32, eos_token_ids=(1, 6, 14))
 MINI_STOP_IDS = (1, 6, 14)  # the end of a document, of a turn, of a tool call's wait
 
 
@@ -103,7 +104,7 @@ def mini_cpu(
     mix: dict[str, int] | None = None,
     **optimizer,
 ) -> RunConfig:
-    """redraft-mini as shipped: about an hour on one core, on a folder of `mini_data.prepare`."""
+    """redraft-mini as shipped, on a folder of `mini_data.prepare`; the default mix is forms alone."""
     return RunConfig(
         name="redraft-mini",
         model=mini_model(),
@@ -115,10 +116,11 @@ def mini_cpu(
             self_conditioning=self_conditioning,
             num_candidates=768,
         ),
-        optimizer=OptimizerConfig(**{"muon": True, "peak_lr": 3e-3, "weight_decay": 0.01, **optimizer}),
+        optimizer=OptimizerConfig(**{"muon": True, "peak_lr": 4e-3, "warmup": 40, "weight_decay": 0.01, **optimizer}),
         batch_size=batch_size,
         ema_decay=0.99,
         seed=seed,
+        copying_start=True,
     )
 
 

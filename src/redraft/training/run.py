@@ -12,15 +12,19 @@ from typing import Any
 
 import torch
 
+import redraft
 from redraft.checkpoint.save import save_model
 from redraft.config import GenerationDefaults
 from redraft.errors import InvalidRequest
 from redraft.model.transformer import DiffusionTransformer, random_model
-from redraft.training.recipes import sudoku, sudoku_model
+from redraft.training.mini_data import prepare
+from redraft.training.recipes import MINI_GENERATION, mini_cpu, mini_model, sudoku, sudoku_model
 from redraft.training.sudoku import save_paths
 from redraft.training.trainer import Progress, RunConfig, Trainer, load_average
 
 SUDOKU_PATHS = 16_000  # made where a run has no data file yet: some three minutes, and 23 puzzles a path
+MINI_FORMS = 48_000  # some two minutes
+MINI_FILES = Path(redraft.__file__).parent / "models" / "redraft-mini"  # tokenizer and chat template
 SUDOKU_GENERATION = GenerationDefaults(max_tokens=82, max_denoising_steps=48, eos_token_ids=(1,))
 
 
@@ -53,6 +57,16 @@ def sudoku_config(out: str | Path, data: str | Path | None = None, seed: int = 0
     return sudoku(path, seed, **optimizer)
 
 
+def mini_config(out: str | Path, data: str | Path | None = None, seed: int = 0, **optimizer: Any) -> RunConfig:
+    """The recipe of redraft-mini; makes the forms in `out/data` where no data is given and none is there."""
+    folder = Path(out) / "data" if data is None else Path(data)
+    if data is None and not (folder / "manifest.json").exists():
+        prepare(folder, None, MINI_FILES, MINI_FORMS, seed=seed)
+    if not (folder / "manifest.json").exists():
+        raise InvalidRequest(f"data={str(data)!r}: want a folder of redraft.training.mini_data.prepare")
+    return mini_cpu(folder, seed, **optimizer)
+
+
 def run(trainer: Trainer, seconds: float | None = None, report: Callable[[Progress], None] | None = None) -> None:
     """Trains until time or decay is over. SIGTERM and SIGINT end it after the update in hand, with a checkpoint."""
     with _stop_signals() as stopped:
@@ -77,6 +91,17 @@ def export_sudoku(checkpoint: str | Path, directory: str | Path, tokenizer: str 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if tokenizer is not None:
             shutil.copy(Path(tokenizer) / name, path / name)
+    return path
+
+
+def export_mini(checkpoint: str | Path, directory: str | Path) -> Path:
+    """The directory, with the averaged weights of a run in the published layout, bf16, tokenizer and chat template."""
+    model: DiffusionTransformer = random_model(mini_model())
+    model.load_state_dict(load_average(checkpoint))
+    path = save_model(model, directory, generation=MINI_GENERATION, dtype=torch.bfloat16, max_shard_bytes=2**24)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if path.resolve() != MINI_FILES.resolve():
+            shutil.copy(MINI_FILES / name, path / name)
     return path
 
 

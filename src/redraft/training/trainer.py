@@ -20,6 +20,7 @@ import torch._dynamo
 from redraft.config import ModelConfig
 from redraft.errors import LoadError, ModelFailure
 from redraft.model.transformer import DiffusionTransformer, random_model
+from redraft.training.copying import copying_start
 from redraft.training.data import BatchSource
 from redraft.training.objective import Losses, Objective, training_loss
 from redraft.training.optimizer import OptimizerConfig, make_optimizers
@@ -41,6 +42,7 @@ class RunConfig:
     ema_decay: float = 0.999  # of the average of the weights that is exported
     seed: int = 0
     device: str = "cpu"
+    copying_start: bool = False  # start from weights whose heads copy (copying.py), else from random ones
     compile: bool = False  # torch.compile per layer: faster, last bits differ from the plain run
     checkpoint_seconds: float = 180.0
     log_every: int = 10  # updates per line of metrics
@@ -80,6 +82,8 @@ class Trainer:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.model: DiffusionTransformer = random_model(config.model, config.seed)
+        if weights is None and config.copying_start:
+            weights = copying_start(config.model, config.seed)
         if weights is not None:
             self.model.load_state_dict(weights)
         self.model.to(config.device)
