@@ -9,7 +9,7 @@ from typing import Any, overload
 from redraft.checkpoint.config import read_generation_defaults
 from redraft.config import EngineConfig, SamplingParams
 from redraft.constraints.compiled import CompileCache
-from redraft.constraints.spec import Constraint, Infill
+from redraft.constraints.spec import Constraint, Infill, TextConstraint
 from redraft.constraints.vocabulary import Vocabulary
 from redraft.engine.deciding import Question, decide, read_questions, reading_request
 from redraft.engine.editing import edit_request, kept
@@ -217,7 +217,9 @@ class Engine:
         """Queue one request; everything that can be refused is refused here."""
         if isinstance(params.constraint, Infill):
             raise InvalidRequest("constraint: an Infill brings its own prompt, use engine.solve or engine.fill")
-        return self._submit(self.intake.request(prompt_ids, params, thinking=thinking), wants_drafts)
+        request = self.intake.request(prompt_ids, params, thinking=thinking)
+        narrowed = params.constraint.warnings if isinstance(params.constraint, TextConstraint) else ()
+        return self._submit(request, wants_drafts, narrowed)
 
     def _fill(self, infill: Infill, params: SamplingParams, wants_drafts: bool = False) -> Handle:
         if params.constraint is not None:
