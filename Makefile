@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench wheel clean
+.PHONY: demo test lint bench soak wheel clean
 
 demo: $(VENV)/installed
 	@$(BIN)/redraft demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -19,6 +19,9 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/redraft bench
+
+soak: $(VENV)/installed
+	$(BIN)/python scripts/soak
 
 wheel: $(VENV)/installed-dev
 	rm -rf dist
