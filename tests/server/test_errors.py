@@ -70,6 +70,8 @@ def test_a_wrong_field_is_a_400_that_names_it(client, fields, param):
         b'{"model": "\\udfff", "messages": 1}',
         b"[" * 100_000,
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        b'{"messages": [{"role": "user", "content": "x"}], "tools": ' + b"[" * 500 + b"]" * 500 + b"}",
+        b'{"messages": [{"role": "user", "content": "x", "extra": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}]}",
     ],
 )
 def test_a_body_that_is_no_request_is_a_400(client, body):
@@ -102,7 +104,7 @@ def test_the_deadline_of_a_request_is_a_408_that_clients_do_not_retry(chat):
 
 def test_deeply_nested_schemas_and_arguments_are_refused_calmly(client):
     deep: dict = {"type": "string"}
-    for _ in range(400):
+    for _ in range(90):
         deep = {"type": "array", "items": deep}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": deep}}
     response = client.post("/v1/chat/completions", json={"messages": MESSAGES, "response_format": form})

@@ -87,6 +87,7 @@ def completion_exchange(body: CompletionRequest, name: str, engine: Engine, fing
         fingerprint=fingerprint,
         dialect=EchoDialect(engine, shown, is_echo=bool(body.echo), is_bare=is_bare),
         starts=starts,
+        compiles=constraint is not None or bool(body.suffix) or any(map(_is_marked, prompts)),
         num_per_prompt=len(params),
         warnings=warnings,
         drafts=draft_wish(body.diffusion),
@@ -111,6 +112,10 @@ def _starter(engine: Engine, body: CompletionRequest, prompt: Prompt, params: Sa
         return engine._start(ids, replace(params, prompt_logprobs=None) if is_one else params, wants_drafts)
 
     return start
+
+
+def _is_marked(prompt: Prompt) -> bool:
+    return isinstance(prompt, str) and split_markers(prompt) is not None
 
 
 def _prompts(given: Any) -> list[Prompt]:

@@ -96,7 +96,9 @@ def install(app: FastAPI) -> None:
 
 
 def _param(error: Exception) -> str | None:
-    """The field a message begins with, as our messages do."""
+    """The field that the message of a refusal begins with, as our messages do."""
+    if not isinstance(error, InvalidRequest):
+        return None
     match = _FIELD.match(str(error))
     return match[1] if match else None
 

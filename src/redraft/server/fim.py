@@ -92,6 +92,7 @@ def fim_exchange(body: FimRequest, name: str, engine: Engine, fingerprint: str) 
         fingerprint=fingerprint,
         dialect=FimDialect(),
         starts=[fill_starter(engine, *pair, item) for item in params],
+        compiles=True,
         num_per_prompt=len(params),
         warnings=warnings,
         drafts=draft_wish(body.diffusion),
@@ -125,6 +126,7 @@ def infill_exchange(body: InfillRequest, name: str, engine: Engine, fingerprint:
         fingerprint=fingerprint,
         dialect=TextDialect(),
         starts=[fill_starter(engine, before, body.input_suffix, params)],
+        compiles=True,
         warnings=warnings,
     )
 

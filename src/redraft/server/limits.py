@@ -10,7 +10,7 @@ from redraft.engine.handle import Event, Handle
 from redraft.errors import InvalidRequest, Overloaded
 from redraft.reply import Finish, Reply
 
-NUM_PREPARING = 2  # threads that encode prompts and compile constraints
+NUM_PREPARING = 2  # threads that encode prompts, and as many that compile constraints: those take longer
 
 Result = TypeVar("Result")
 Start = Callable[[bool], Handle]  # queues one choice; the argument says whether drafts are wanted
@@ -21,7 +21,8 @@ class Admission:
 
     def __init__(self, limit: int):
         self.limit, self.in_flight = limit, 0
-        self.pool = ThreadPoolExecutor(NUM_PREPARING, thread_name_prefix="redraft-prepare")
+        self._light = ThreadPoolExecutor(NUM_PREPARING, thread_name_prefix="redraft-encode")
+        self._heavy = ThreadPoolExecutor(NUM_PREPARING, thread_name_prefix="redraft-compile")
 
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
@@ -36,10 +37,13 @@ class Admission:
         finally:
             self.in_flight -= count
 
-    async def start(self, starts: Sequence[Start], wants_drafts: bool) -> list[Handle]:
-        """Handles of all choices, queued from a worker thread; when the caller goes away meanwhile, none stays."""
-        loop = asyncio.get_running_loop()
-        queued = loop.run_in_executor(self.pool, _start_all, starts, wants_drafts)
+    async def start(self, starts: Sequence[Start], *, wants_drafts: bool, compiles: bool) -> list[Handle]:
+        """Handles of all choices, queued from a worker thread; when the caller goes away meanwhile, none stays.
+
+        Those that compile a constraint do not keep others waiting.
+        """
+        loop, pool = asyncio.get_running_loop(), self._heavy if compiles else self._light
+        queued = loop.run_in_executor(pool, _start_all, starts, wants_drafts)
         try:
             return await asyncio.shield(queued)
         except asyncio.CancelledError:
@@ -48,10 +52,11 @@ class Admission:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of blocking work, done in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self._light, work)
 
     def close(self) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._light, self._heavy):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def merged(handles: Sequence[Handle], patience: float | None) -> AsyncIterator[tuple[int, Event] | None]:

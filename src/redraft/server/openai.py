@@ -119,6 +119,7 @@ def chat_exchange(body: ChatRequest, name: str, engine: Engine, fingerprint: str
         fingerprint=fingerprint,
         dialect=ChatDialect(engine.tokenizer, forced, is_single_call=body.parallel_tool_calls is False),
         starts=[starter(item) for item in params],
+        compiles=constraint is not None,
         num_per_prompt=len(params),
         warnings=warnings,
         drafts=DraftWish(mode="whole") if is_whole else draft_wish(body.diffusion),

@@ -62,7 +62,7 @@ class Service:
         with ExitStack() as stack:
             stack.enter_context(self.admission.admit(len(exchange.starts)))
             wants_drafts = exchange.is_stream and exchange.drafts.mode != "off"
-            handles = await self.admission.start(exchange.starts, wants_drafts)
+            handles = await self.admission.start(exchange.starts, wants_drafts=wants_drafts, compiles=exchange.compiles)
             note = self.metrics.of_request(exchange.model, request.state.figures)
             if exchange.is_stream:
                 decode = self.engines[exchange.model].tokenizer.decode

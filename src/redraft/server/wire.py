@@ -7,11 +7,15 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse, Response
 
+MAX_DEPTH = 100  # of nested objects and lists
+
 
 def read_json(body: bytes) -> Any:
-    """The JSON value of a body; JSONDecodeError names what is wrong, also for NaN, bad UTF-8 and deep nesting."""
+    """The JSON value of a body; JSONDecodeError says what is wrong, also with NaN, bad UTF-8 and deep nesting."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse)
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse)
+        _check_depth(value)
+        return value
     except json.JSONDecodeError:
         raise
     except UnicodeDecodeError as error:
@@ -47,6 +51,17 @@ class JSONRoute(APIRoute):
             return await handler(_JSONRequest(request.scope, request.receive))
 
         return handle
+
+
+def _check_depth(value: Any) -> None:
+    """Raises ValueError past MAX_DEPTH: what walks a value recursively must not run out of stack."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
 
 
 def _refuse(constant: str) -> Any:
