@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench soak wheel clean
+.PHONY: demo test lint bench soak clients wheel clean
 
 demo: $(VENV)/installed
 	@$(BIN)/redraft demo
@@ -22,6 +22,9 @@ bench: $(VENV)/installed-dev
 
 soak: $(VENV)/installed
 	$(BIN)/python scripts/soak
+
+clients: $(VENV)/installed-dev
+	scripts/clients/run
 
 wheel: $(VENV)/installed-dev
 	rm -rf dist
