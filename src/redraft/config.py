@@ -261,7 +261,7 @@ def _token_ids(name: str, ids: Any) -> tuple[int, ...] | None:
     if ids is None:
         return None
     is_list = isinstance(ids, Sequence) and not isinstance(ids, str)
-    if not is_list or not all(isinstance(i, Integral) and not isinstance(i, bool) and i >= 0 for i in ids):
+    if not is_list or not all(isinstance(i, Integral) and not isinstance(i, bool) and int(i) >= 0 for i in ids):
         raise InvalidRequest(f"{name}={ids!r}: want a list of token ids (integers >= 0)")
     return tuple(int(i) for i in ids)
 

@@ -1,5 +1,7 @@
 """Weights to start from where the task is to copy: what a head reads comes out as what was read."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ def copying_start(config: ModelConfig, seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer, shape in zip(model.layers, config.layers, strict=True):
-            attention = layer.attention
+            attention: Any = layer.attention
             num_values = shape.num_kv_heads * shape.head_dim
             noise = torch.randn(config.hidden_size, config.hidden_size, generator=generator)
             values = torch.linalg.qr(noise).Q[:num_values]

@@ -1,6 +1,7 @@
 """Whole run configs, as functions of the data they need."""
 
 from pathlib import Path
+from typing import Any
 
 from redraft.config import GenerationDefaults, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
@@ -139,7 +140,7 @@ def mini_full(data: str | Path, stage: int, seed: int = 0, device: str = "cuda")
         raise InvalidRequest(f"stage={stage!r}: want 0, 1 or 2")
     updates = (4_000, 12_000, 3_000)[stage]
     mixed = {"forms": 18, "long_forms": 1, "infill": 10, "continuation": 3}
-    optimizer = {"decay": updates, "decay_from": 0} if stage == 2 else {}
+    optimizer: dict[str, Any] = {"decay": updates, "decay_from": 0} if stage == 2 else {}
     return RunConfig(
         name=f"redraft-mini-full-{stage}",
         model=mini_full_model(),
