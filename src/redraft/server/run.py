@@ -9,6 +9,7 @@ import uvicorn
 from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest
 from redraft.server.app import make_app
+from redraft.server.patience import patient
 from redraft.server.settings import Settings
 
 KEEP_ALIVE = 5  # seconds that an idle connection stays open
@@ -42,6 +43,7 @@ def make_server(engines: Mapping[str, Engine], settings: Settings) -> uvicorn.Se
         timeout_graceful_shutdown=settings.shutdown_timeout,
         lifespan="on",
         ws="none",
+        http=patient(settings.header_timeout),
     )
     return uvicorn.Server(config)
 

@@ -17,6 +17,7 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()  # web pages of these origins may call (CORS)
     max_queue: int = 64  # choices that may wait beside those that run; more are answered 429
     max_body: int = 4 * 2**20
+    header_timeout: float = 10.0  # for a request's headers to arrive
     body_timeout: float = 30.0  # for a request's body to arrive
     write_timeout: float = 60.0  # for a client to take what was sent before it counts as gone
     ping_interval: float = 10.0  # silence in a stream before a comment keeps it alive
@@ -29,7 +30,7 @@ class Settings:
         for name in ("max_queue", "max_body", "max_choices", "shutdown_timeout"):
             if getattr(self, name) < 1:
                 raise InvalidRequest(f"{name}={getattr(self, name)}: want an integer >= 1")
-        for name in ("body_timeout", "write_timeout", "ping_interval"):
+        for name in ("header_timeout", "body_timeout", "write_timeout", "ping_interval"):
             if not getattr(self, name) > 0:
                 raise InvalidRequest(f"{name}={getattr(self, name)}: want seconds > 0")
         if any(not key.strip() or not key.isascii() for key in self.api_keys):
