@@ -8,7 +8,7 @@ json.dumps writes (at most one space after `,` and `:`, none elsewhere), where
   that says nothing about keys allows any;
 - references that can recur are followed, and free-form values nest, `max_depth` times together;
 - where maxLength, maxItems and maxProperties together take too many states to count, only strings, arrays and objects
-  up to one of BOUNDS are generated, and SchemaLanguage says which;
+  up to one of LOWERED are generated, and SchemaLanguage says which;
 - numbers are written as json_numbers.py says, strings as json_strings.py does, formats as json_formats.py.
 
 Keywords that JSON Schema does not define assert nothing, as the standard has it. What cannot be kept exactly is
@@ -65,7 +65,7 @@ class Bounds:
         return replace(shape, high=max(shape.low, most))
 
 
-BOUNDS = (Bounds(), Bounds(1024, 64), Bounds(512, 32), Bounds(256, 16), Bounds(128, 8), Bounds(64, 8))
+LOWERED = (Bounds(1024, 64), Bounds(512, 32), Bounds(256, 16), Bounds(128, 8), Bounds(64, 8))
 
 
 @dataclass(frozen=True)
@@ -90,21 +90,28 @@ def schema_language(schema: Any, max_depth: int = 4) -> SchemaLanguage:
         raise InvalidRequest(f"max_depth is {max_depth!r}, must be a whole number, 0 or more")
     meter = Meter(Limits())
     expander = Expander(SchemaDocument(schema), meter)
-    for bounds in BOUNDS:
-        meter.check_time()
-        tree = _TreeWriter(expander, bounds).node(At(""), max_depth)
-        if text_sizes(tree)[id(tree)] <= COMFORTABLE_SIZE:
-            break
-    return SchemaLanguage(tree, bounds)
+
+    def under(bounds: Bounds) -> tuple[SchemaLanguage, float]:
+        tree = _TreeWriter(expander, bounds, meter).node(At(""), max_depth)
+        return SchemaLanguage(tree, bounds), text_sizes(tree)[id(tree)]
+
+    (whole, whole_size), (smallest, smallest_size) = under(Bounds()), under(LOWERED[-1])
+    if whole_size <= COMFORTABLE_SIZE or smallest_size == whole_size:
+        return whole
+    larger = (language for language, size in map(under, LOWERED[:-1]) if size <= COMFORTABLE_SIZE)
+    return next(larger, smallest)
 
 
 class _TreeWriter:
     """Trees of statements at a depth left for recursion and free-form values; equal ones are one object."""
 
-    def __init__(self, expander: Expander, bounds: Bounds):
+    def __init__(self, expander: Expander, bounds: Bounds, meter: Meter):
         self._expander = expander
+        self._meter = meter
         self._bounds = bounds
         self._nodes: dict[tuple[Statement, int], Node] = {}
+        self._shape_nodes: dict[tuple[Shape, int], Node] = {}
+        self._free_nodes: dict[int, Node] = {}
         self._level = 0
 
     def node(self, statement: Statement, depth: int) -> Node:
@@ -117,19 +124,24 @@ class _TreeWriter:
             if self._level > MAX_LEVELS:
                 where = statement.pointer if isinstance(statement, At) else ""
                 raise refuse(where, f"is more than {MAX_LEVELS} levels inside the value, the limit")
+            self._meter.check_time()
             shapes = self._expander.shapes(statement)
-            node = (
-                self._any_value(depth) if shapes == FREE else either(*(self._shape(shape, depth) for shape in shapes))
+            is_free = shapes == FREE
+            self._nodes[statement, depth] = (
+                self._free(depth) if is_free else either(*(self._at(s, depth) for s in shapes))
             )
-            self._nodes[statement, depth] = node
             self._level -= 1
         return self._nodes[statement, depth]
 
-    def _shape(self, shape: Shape, depth: int) -> Node:
-        depth -= shape.cost
-        if depth < 0:
+    def _at(self, shape: Shape, depth: int) -> Node:
+        key = (replace(shape, cost=0), depth - shape.cost)
+        if key[1] < 0:
             return NOTHING
+        if key not in self._shape_nodes:
+            self._shape_nodes[key] = self._shape(*key)
+        return self._shape_nodes[key]
 
+    def _shape(self, shape: Shape, depth: int) -> Node:
         def write(statement: Statement) -> Node:
             return self.node(statement, depth)
 
@@ -144,6 +156,11 @@ class _TreeWriter:
                 return ArrayWriter(self._bounds.lower(shape), self._expander, write).node()
             case ObjectShape():
                 return ObjectWriter(self._bounds.lower(shape), self._expander, write).node()
+
+    def _free(self, depth: int) -> Node:
+        if depth not in self._free_nodes:
+            self._free_nodes[depth] = self._any_value(depth)
+        return self._free_nodes[depth]
 
     def _any_value(self, depth: int) -> Node:
         inner = self.node(TRUE, depth)

@@ -215,11 +215,12 @@ class Expander:
         second = list(second)
         found: dict[Shape, None] = {}
         for one in first:
-            self._num_meetings += len(second)
+            peers = [other for other in second if type(other) is type(one)]
+            self._num_meetings += len(peers)
             self._meter.check_time()
             if self._num_meetings > MAX_MEETINGS:
                 raise refuse(self._place(), f"combines more than {MAX_MEETINGS:,} pairs of alternatives, the limit")
-            met = (meet(one, other, self.languages.admits) for other in second)
+            met = (meet(one, other, self.languages.admits) for other in peers)
             found.update(dict.fromkeys(shape for shape in met if shape is not None))
             self._check_size(len(found))
         return list(found)

@@ -10,6 +10,7 @@ from redraft.constraints.schema_document import refuse
 from redraft.constraints.schema_shapes import NumberShape
 from redraft.constraints.tree import Both, Minus, Node, Text
 
+MAX_EXCLUDED = 50  # numbers left out of an interval one by one, in all their spellings
 MAX_LISTED = 200  # multiples between two bounds that are listed one by one
 
 
@@ -27,7 +28,13 @@ def written_numbers(shape: NumberShape) -> Node:
     node = parts[0]
     for part in parts[1:]:
         node = Both(node, part)
-    unwanted = [_multiples(step, False) for step in sorted(shape.off_steps)] + [near(v) for v in sorted(shape.without)]
+    unwanted = [_multiples(step, False) for step in sorted(shape.off_steps)]
+    if shape.whole is True:
+        unwanted += [text for value in sorted(shape.without) for text in number_texts(value, True)]
+    elif len(shape.without) > MAX_EXCLUDED:
+        raise refuse("", f"{len(shape.without)} numbers are excluded one by one, the limit is {MAX_EXCLUDED}")
+    else:
+        unwanted += map(near, sorted(shape.without))
     return Minus(node, either(*unwanted)) if unwanted else node
 
 

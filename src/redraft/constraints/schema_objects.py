@@ -84,10 +84,11 @@ class ObjectWriter:
             for key in (*named, *(key for key in shape.required if key not in named))
             if key not in shape.absent
         ]
-        allowed = [member for member in members if self._is_key(member.key, shape.names)]
-        if any(member.is_required for member in members if member not in allowed):
+        misnamed = [member for member in members if not self._is_key(member.key, shape.names)]
+        if any(member.is_required for member in misnamed):
             return []
-        absent = shape.absent.union(member.key for member in members if member not in allowed)
+        absent = shape.absent.union(member.key for member in misnamed)
+        allowed = [member for member in members if member.key not in absent]
         plans = [ObjectPlan(tuple(allowed), absent, shape.low, shape.high)]
         for broken in shape.broken:
             plans = [changed for plan in plans for changed in self._breaking(plan, broken)]
