@@ -47,7 +47,7 @@ def test_piped_progress_is_a_line_a_minute(calls, run, monkeypatch):
 
 def test_export_writes_the_model_with_the_shipped_tokenizer(calls, run):
     done = run("train", "sudoku", "--out", "folder", "--export", "model")
-    assert calls.exported == [(("folder", "model"), {"tokenizer": "the directory of redraft-sudoku"})]
+    assert calls.exported == [(("folder", "model", "the directory of redraft-sudoku"), {})]
     assert done.stderr.splitlines()[-1] == "exported to model: try redraft generate -m model"
 
 

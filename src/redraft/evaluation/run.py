@@ -50,10 +50,15 @@ def evaluate(
         "count_per_bucket": count,
         "seed": seed,
         "command": command,
-        "versions": {"redraft": __version__, "torch": version("torch"), "python": platform.python_version()},
+        "versions": versions(),
         "machine": platform.machine(),
         "settings": results,
     }
+
+
+def versions() -> dict[str, str]:
+    """What a results file says it was made with."""
+    return {"redraft": __version__, "torch": version("torch"), "python": platform.python_version()}
 
 
 def write_results(results: Mapping[str, Any], path: str | Path) -> None:

@@ -11,6 +11,7 @@ import argparse
 import collections
 import itertools
 import json
+import platform
 import random
 import re
 import shlex
@@ -25,13 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import redraft
-from redraft.benchmark.machine import this_machine
 from redraft.checkpoint.save import save_model
 from redraft.config import LayerConfig, ModelConfig, SamplingParams
 from redraft.constraints.spec import Infill
 from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest, RedraftError
-from redraft.evaluation.run import write_results
+from redraft.evaluation.run import versions, write_results
 from redraft.evaluation.schema_coverage import data_file, read_rows
 from redraft.evaluation.validity_cases import SCHEMAS, Case, infill_cases, regex_cases, schema_case, template_cases
 from redraft.model.transformer import random_model
@@ -248,8 +248,8 @@ def main(arguments: list[str] | None = None) -> int:
         "seed": options.seed,
         "asked": options.replies,
         "model": options.model or f"random weights, tokenizer of {options.random_weights.name}",
-        "versions": this_machine().versions,
-        "machine": this_machine().device_name,
+        "versions": versions(),
+        "machine": platform.machine(),
         "schemas": {"built in": len(SCHEMAS), "of the file": len(extra), "refused": dict(refused.most_common())},
     }
     results: dict[str, Any] = facts
