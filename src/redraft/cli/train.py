@@ -42,6 +42,7 @@ def train(
     """
     from redraft.training.run import export_mini, export_sudoku, mini_config, run, start, sudoku_config
 
+    note(f"preparing {recipe}: making its data takes minutes where there is none")
     config = sudoku_config(out, data, seed) if recipe == "sudoku" else mini_config(out, data, seed)
     trainer = start(out, config, decay=decay, weights=weights)
     note(f"{recipe} in {out}, from update {trainer.update}")
