@@ -33,6 +33,7 @@ def test_options_reach_the_run_and_its_ends_are_said(calls, run, tmp_path):
     assert calls.started == [(("folder", ("config", "folder", None, 3)), {"decay": 9, "weights": None})]
     assert calls.ran == [5.0]
     assert done.stderr.splitlines() == [
+        "preparing sudoku: making its data takes minutes where there is none",
         "sudoku in folder, from update 40",
         "stopped at update 70; the checkpoint is in folder",
     ]
