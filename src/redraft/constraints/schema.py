@@ -6,7 +6,7 @@ json.dumps writes (at most one space after `,` and `:`, none elsewhere), where
 - declared keys come in schema order (a schema's own before those of its allOf, anyOf, ...), then keys that are required
   but declared nowhere, then others in any order where additionalProperties or patternProperties is written; a schema
   that says nothing about keys allows any;
-- references that can recur are followed, and free-form values nest, `max_depth` times together;
+- objects and arrays behind a reference that can recur, and those of free-form values, nest `max_depth` deep together;
 - where maxLength, maxItems and maxProperties together take too many states to count, only strings, arrays and objects
   up to one of LOWERED are generated, and SchemaLanguage says which;
 - numbers are written as json_numbers.py says, strings as json_strings.py does, formats as json_formats.py.

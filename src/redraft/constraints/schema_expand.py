@@ -148,8 +148,14 @@ class Expander:
                     raise refuse(f"{pointer}/format", f"{source!r} is not supported under not, oneOf or if")
 
     def _behind_reference(self, statement: Statement, pointer: str) -> Iterable[Shape]:
-        cost = int(self._document.is_recursive(pointer))
-        return [replace(shape, cost=shape.cost + cost) for shape in self.shapes(statement)]
+        """The shapes, with a cost for the containers of a reference that can recur: only they can go deeper."""
+        shapes = self.shapes(statement)
+        if not self._document.is_recursive(pointer):
+            return shapes
+        return [
+            replace(shape, cost=shape.cost + 1) if isinstance(shape, ObjectShape | ArrayShape) else shape
+            for shape in shapes
+        ]
 
     def _all_but(self, texts: tuple[str, ...]) -> Iterable[Shape]:
         """Every value but those that the JSON texts spell."""

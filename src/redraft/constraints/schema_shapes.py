@@ -80,7 +80,7 @@ def all_of(*parts: Statement) -> Statement:
 
 @dataclass(frozen=True)
 class LiteralShape:
-    """null, true or false. `cost`, in every shape: references that can recur followed to get here."""
+    """null, true or false. `cost`, in every shape: how often a reference that can recur was followed to get here."""
 
     text: str
     cost: int = 0

@@ -14,7 +14,6 @@ import gzip
 import json
 import os
 import random
-import re
 import statistics
 import sys
 import time
@@ -24,11 +23,8 @@ from typing import Any
 from redraft.constraints.automaton import ByteAutomaton, compile_tree
 from redraft.constraints.json_formats import FORMATS
 from redraft.constraints.schema import schema_tree
-from redraft.constraints.schema_document import SchemaDocument
-from redraft.constraints.schema_keywords import escape
 from redraft.errors import InvalidRequest
-
-_BRANCHES = ("allOf", "anyOf", "oneOf")
+from redraft.evaluation.schema_reasons import accepts, reason_outside
 
 
 def data_file() -> Path:
@@ -64,129 +60,11 @@ def examine(row: dict[str, Any]) -> dict[str, Any]:
 
 def _verdict(row: dict[str, Any], automaton: ByteAutomaton, test: dict[str, Any]) -> str:
     data = test["data"]
-    accepted = _accepts(automaton, data)
+    accepted = accepts(automaton, data)
     if accepted:
         loose = _formats(row["schema"]) - FORMATS
         return "valid, accepted" if test["valid"] else f"invalid, accepted{', format not enforced' if loose else ''}"
-    return f"valid, refused: {_reason(row['schema'], automaton, data)}" if test["valid"] else "invalid, refused"
-
-
-def _accepts(automaton: ByteAutomaton, data: Any) -> bool:
-    return any(
-        automaton.matches(json.dumps(data, ensure_ascii=ascii_only, separators=separators).encode())
-        for ascii_only in (False, True)
-        for separators in ((", ", ": "), (",", ":"))
-    )
-
-
-def _reason(schema: Any, automaton: ByteAutomaton, data: Any) -> str:
-    document = SchemaDocument(schema)
-    ordered = _arrange(document, [""], data, prune=False)
-    pruned = _arrange(document, [""], data, prune=True)
-    if _accepts(automaton, ordered):
-        return "key order"
-    if _accepts(automaton, pruned):
-        return "undeclared key"
-    if any(_accepts(automaton, _as_integers(changed)) for changed in (data, ordered, pruned)):
-        return "integer written as a float"
-    for size in (100, 50, 25):
-        if any(_accepts(automaton, _shorten(changed, size)) for changed in (data, ordered, pruned)):
-            return "length"
-    for depth in range(8, 1, -1):
-        if any(_accepts(automaton, _flatten(changed, depth)) for changed in (data, ordered, pruned)):
-            return "depth"
-    return "undeclared key" if pruned != ordered else "other"
-
-
-def _as_integers(data: Any) -> Any:
-    """The data with floats that are integers made so."""
-    if isinstance(data, dict):
-        return {key: _as_integers(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return list(map(_as_integers, data))
-    return int(data) if isinstance(data, float) and data.is_integer() else data
-
-
-def _shorten(data: Any, size: int) -> Any:
-    """The data with strings and arrays cut off at a size."""
-    if isinstance(data, dict):
-        return {key: _shorten(value, size) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_shorten(item, size) for item in data[:size]]
-    return data[:size] if isinstance(data, str) else data
-
-
-def _flatten(data: Any, depth: int) -> Any:
-    """The data with containers deeper than a depth replaced by null."""
-    if depth == 0 and isinstance(data, dict | list):
-        return None
-    if isinstance(data, dict):
-        return {key: _flatten(value, depth - 1) for key, value in data.items()}
-    return [_flatten(item, depth - 1) for item in data] if isinstance(data, list) else data
-
-
-def _arrange(document: SchemaDocument, pointers: list[str], data: Any, prune: bool) -> Any:
-    """The data with keys in the order of the schemas that may apply; `prune`: only keys that one of them declares."""
-    schemas = _applicable(document, pointers)
-    if isinstance(data, list):
-        return [_arrange(document, _item_pointers(schemas, i), item, prune) for i, item in enumerate(data)]
-    if not isinstance(data, dict):
-        return data
-    order = list(dict.fromkeys(key for _, schema in schemas for key in schema.get("properties", {})))
-    order += [key for _, schema in schemas for key in schema.get("required", ()) if key not in order]
-    keys = [key for key in order if key in data]
-    keys += [key for key in data if key not in keys and not (prune and _is_undeclared(schemas, key))]
-    return {key: _arrange(document, _key_pointers(schemas, key), data[key], prune) for key in keys}
-
-
-def _is_undeclared(schemas: list[tuple[str, dict]], key: str) -> bool:
-    says = ("properties", "required", "patternProperties", "additionalProperties")
-    patterns = [pattern for _, schema in schemas for pattern in schema.get("patternProperties", {})]
-    is_open = any(schema.get("additionalProperties") for _, schema in schemas)
-    is_free = not any(keyword in schema for _, schema in schemas for keyword in says)
-    return not (is_open or is_free or any(re.search(pattern, key) for pattern in patterns))
-
-
-def _applicable(document: SchemaDocument, pointers: list[str]) -> list[tuple[str, dict]]:
-    """The subschemas that may speak about a value, branches and references followed."""
-    found: dict[str, dict] = {}
-    todo = list(pointers)
-    while todo:
-        pointer = todo.pop(0)
-        schema = document.at(pointer)
-        if pointer in found or not isinstance(schema, dict):
-            continue
-        found[pointer] = schema
-        if "$ref" in schema:
-            todo.append(document.target(pointer))
-        for keyword in _BRANCHES:
-            todo.extend(f"{pointer}/{keyword}/{i}" for i in range(len(schema.get(keyword, ()))))
-        todo.extend(f"{pointer}/{keyword}" for keyword in ("if", "then", "else") if keyword in schema)
-    return list(found.items())
-
-
-def _key_pointers(schemas: list[tuple[str, dict]], key: str) -> list[str]:
-    found = []
-    for pointer, schema in schemas:
-        if key in schema.get("properties", {}):
-            found.append(f"{pointer}/properties/{escape(key)}")
-        matching = [pattern for pattern in schema.get("patternProperties", {}) if re.search(pattern, key)]
-        found.extend(f"{pointer}/patternProperties/{escape(pattern)}" for pattern in matching)
-        if key not in schema.get("properties", {}) and not matching and "additionalProperties" in schema:
-            found.append(f"{pointer}/additionalProperties")
-    return found
-
-
-def _item_pointers(schemas: list[tuple[str, dict]], index: int) -> list[str]:
-    found = []
-    for pointer, schema in schemas:
-        for keyword in ("items", "prefixItems"):
-            items = schema.get(keyword)
-            if isinstance(items, list) and index < len(items):
-                found.append(f"{pointer}/{keyword}/{index}")
-            elif isinstance(items, dict):
-                found.append(f"{pointer}/{keyword}")
-    return found
+    return f"valid, refused: {reason_outside(row['schema'], automaton, data)}" if test["valid"] else "invalid, refused"
 
 
 def _formats(schema: Any) -> set[str]:
