@@ -114,7 +114,7 @@ class Output:
     def _take_prompt_logits(self, request: Request, logits: Float[Tensor, "L V"]) -> None:
         """Row i of the prompt says how likely its token i + 1 was; the last row says nothing about the prompt."""
         start = len(self._prompt_logprobs)
-        targets = torch.tensor(request.prompt_ids[start : start + len(logits)], device=logits.device)
+        targets = torch.tensor(request.prompt_ids[start : start + len(logits)], dtype=torch.long, device=logits.device)
         logprobs = torch.log_softmax(logits[: len(targets)], dim=-1)
         top = logprobs.topk(request.params.prompt_logprobs, dim=-1) if request.params.prompt_logprobs else None
         of_targets = logprobs.gather(-1, targets[:, None]).squeeze(-1)
