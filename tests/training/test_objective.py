@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from redraft.cache.view import AutogradCache
 from redraft.config import LayerConfig, ModelConfig
+from redraft.errors import InvalidRequest
 from redraft.model.moe import Routing
 from redraft.model.transformer import DiffusionTransformer, random_model
 from redraft.training.data import Group
@@ -177,3 +178,24 @@ def test_a_part_of_a_cache_holds_the_first_requests_without_their_graph(model):
     keys, _ = part.put(0, torch.zeros(2, 1, 1, 8), torch.zeros(2, 1, 1, 8))
     assert keys.shape == (2, 6, 1, 8) and part.length == 5
     assert not keys.requires_grad
+
+
+def test_visited_canvases_are_what_one_denoising_step_makes(model):
+    objective = replace(PLAIN, self_conditioning=1.0, visited=1.0)
+    seen = []
+
+    def watch(batch, routings=None):
+        seen.append(batch)
+        return model.hidden(batch, routings)
+
+    sure = Group(torch.full((2, 5), 3), torch.full((2, C), 7))
+    loss = training_loss(model, [sure], objective, seeded(), hidden=watch)
+    _, first, second = (batch.token_ids.view(2, -1) for batch in seen)
+    assert first.shape == second.shape == (2, C)
+    assert not torch.equal(first, second), "random weights accept little: the canvas is mostly fresh noise"
+    assert torch.isfinite(loss.total) and seen[2].signal is not None
+
+
+def test_visited_canvases_need_the_whole_vocabulary():
+    with pytest.raises(InvalidRequest, match="visited"):
+        Objective(visited=0.5, num_candidates=8)

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,7 +23,7 @@ PIPED_SECONDS = 60.0  # between two lines of progress where nobody watches
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights, data and noise.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long, with a checkpoint.")
 @click.option("--decay", type=click.IntRange(1), help="Bring the learning rate to zero over so many updates, then end.")
-@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint a new run starts from.")
+@click.option("--weights", help="What a new run starts from: a run's folder or checkpoint, or a model.")
 @click.option("--export", type=click.Path(file_okay=False), help="Write the model there when the run ends.")
 def train(
     recipe: str,
@@ -33,7 +32,7 @@ def train(
     seed: int,
     seconds: float | None,
     decay: int | None,
-    weights: Path | None,
+    weights: str | None,
     export: str | None,
 ) -> None:
     """Train the model of RECIPE in the folder --out. Ctrl-C ends the run after the update in hand, with a checkpoint.

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,9 +43,10 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class SudokuSource:
-    """Puzzles with one solution, givens spread evenly over a range, each under a fresh random symmetry.
+    """Puzzles with one solution, givens spread over a range, each under a fresh random symmetry.
 
-    grids [n, 81] digits; ranks [n, 81] orders of removal (`sudoku.dig`), sorted by how far they go.
+    grids [n, 81] digits; ranks [n, 81] orders of removal (`sudoku.dig`), sorted by how far they go. The place of a
+    puzzle's number of givens within the range is u ** skew, u uniform: 1 spreads evenly, above 1 prefers few givens.
     """
 
     grids: NDArray[np.uint8]
@@ -53,9 +54,10 @@ class SudokuSource:
     seed: int = 0
     min_givens: int = MIN_GIVENS
     max_givens: int = MAX_GIVENS
+    skew: float = 1.0
 
     @classmethod
-    def from_file(cls, path: str | Path, held_out: bool = False, seed: int = 0, **givens: int) -> "SudokuSource":
+    def from_file(cls, path: str | Path, held_out: bool = False, seed: int = 0, **givens: Any) -> "SudokuSource":
         """The training part of a file of `save_paths`, or the part whose grid classes training never sees."""
         with np.load(path) as arrays:
             chosen = arrays["held_out"] == held_out
@@ -66,7 +68,7 @@ class SudokuSource:
 
     @classmethod
     def from_paths(
-        cls, grids: NDArray[np.uint8], ranks: NDArray[np.uint8], seed: int = 0, **givens: int
+        cls, grids: NDArray[np.uint8], ranks: NDArray[np.uint8], seed: int = 0, **givens: Any
     ) -> "SudokuSource":
         """A source of grids and ranks in any order."""
         order = np.argsort(-_num_removed(ranks), kind="stable")
@@ -75,7 +77,8 @@ class SudokuSource:
     def puzzles(self, index: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Puzzles [size, 81] with 0 for blanks, and their solutions."""
         rng = np.random.default_rng((self.seed, index))
-        givens = rng.integers(self.min_givens, self.max_givens + 1, size)
+        place = rng.random(size) ** self.skew
+        givens = self.min_givens + (place * (self.max_givens + 1 - self.min_givens)).astype(np.int64)
         # Sorted by removals, so the paths that reach that few givens come first.
         num_reaching = np.searchsorted(_num_removed(self.ranks) * -1, givens - NUM_CELLS, side="right")
         if not num_reaching.all():
@@ -99,6 +102,7 @@ class SudokuSource:
             "sha256": digest,
             "seed": self.seed,
             "givens": [self.min_givens, self.max_givens],
+            "skew": self.skew,
         }
 
 

@@ -12,6 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from redraft.cache.view import AutogradCache
+from redraft.diffusion.predict import LogitRule, predict
+from redraft.diffusion.process import GeneratorDraws, Place
+from redraft.diffusion.sampler import EntropyBound, UniformRenoise
+from redraft.diffusion.schedule import LinearTemperature
+from redraft.errors import InvalidRequest
 from redraft.model.masks import Role, Segment
 from redraft.model.moe import Routing
 from redraft.model.transformer import DiffusionTransformer, PackedBatch
@@ -29,7 +34,12 @@ class Objective:
     autoregressive_on_prompt: bool = True
     balance: float = 1e-2  # evenness of the routers
     self_conditioning: float = 0.5  # share of the examples that see their own first prediction
+    visited: float = 0.0  # share of those whose canvas becomes the one the sampler would go on from
     num_candidates: int | None = None  # ids that rows are scored against, see Candidates; None: the whole vocabulary
+
+    def __post_init__(self):
+        if self.visited and self.num_candidates is not None:
+            raise InvalidRequest(f"visited={self.visited}: want 0 with num_candidates, a draw needs every id's logit")
 
 
 class Losses(NamedTuple):
@@ -102,8 +112,8 @@ def training_loss(
     counted = following != IGNORE
     autoregressive = head.loss(encoded[counted], following[counted])
 
-    signal = _signal(run, head, noisy, caches, objective.self_conditioning, generator)
-    batch = _pack(noisy, Role.DENOISE, caches, signal)
+    canvases_in, signal = _first_prediction(run, head, noisy, proportions, caches, objective, generator)
+    batch = _pack(canvases_in, Role.DENOISE, caches, signal)
     denoise = head.loss(run(batch, routings), torch.cat([canvas.flatten() for canvas in canvases]))
     balance = balance_loss(routings)
     total = denoise + objective.autoregressive * autoregressive + objective.balance * balance
@@ -140,27 +150,58 @@ def _without_prompts(following: Int[Tensor, "T"], texts: Sequence[Tensor], promp
     return torch.cat([ids.flatten() for ids in rows])
 
 
-def _signal(
+def _first_prediction(
     run: Callable[..., Tensor],
     head: Candidates,
     noisy: Sequence[Int[Tensor, "_ _"]],
+    proportions: Sequence[Float[Tensor, "_"]],
     caches: Sequence[AutogradCache],
-    share: float,
+    objective: Objective,
     generator: torch.Generator,
-) -> Float[Tensor, "T D"] | None:
-    """Soft embeddings of a first prediction at temperature 1, without gradient; exact zeros where the coin fell off."""
+) -> tuple[list[Int[Tensor, "_ _"]], Float[Tensor, "T D"] | None]:
+    """Canvases and self-conditioning signal of the trained pass; exact zeros where the coin fell off, None for all.
+
+    The signal is the soft embedding of a prediction at temperature 1, without gradient. A visited example also moves on
+    to the canvas one denoising step of the sampler makes of that prediction.
+    """
     coin = torch.rand(1, generator=generator).item()
-    counts = [int(share * len(ids) + coin) for ids in noisy]
+    counts = [int(objective.self_conditioning * len(ids) + coin) for ids in noisy]
     chosen = [(ids[:n], cache.first(n)) for ids, cache, n in zip(noisy, caches, counts, strict=True) if n]
+    canvases = list(noisy)
     if not chosen:
-        return None
+        return canvases, None
     with torch.no_grad():
-        batch = _pack([ids for ids, _ in chosen], Role.DENOISE, [cache for _, cache in chosen])
-        soft = head.soft(run(batch))
+        hidden = run(_pack([ids for ids, _ in chosen], Role.DENOISE, [cache for _, cache in chosen]))
+        soft = head.soft(hidden)
     signal = soft.new_zeros(sum(ids.numel() for ids in noisy), soft.shape[1])
     row = done = 0
-    for ids, n in zip(noisy, counts, strict=True):
+    for index, (ids, n) in enumerate(zip(noisy, counts, strict=True)):
         size = n * ids.shape[1]
         signal[row : row + size] = soft[done : done + size]
+        num_visited = int(objective.visited * n + coin) if objective.visited else 0
+        if num_visited:
+            part = hidden[done : done + num_visited * ids.shape[1]].view(num_visited, ids.shape[1], -1)
+            moved = _next_canvases(head, ids[:num_visited], part, proportions[index], generator)
+            canvases[index] = torch.cat((moved, ids[num_visited:]))
         row, done = row + ids.numel(), done + size
-    return signal
+    return canvases, signal
+
+
+@torch.no_grad()
+def _next_canvases(
+    head: Candidates,
+    canvases: Int[Tensor, "B C"],
+    hidden: Float[Tensor, "B C D"],
+    proportions: Float[Tensor, "_"],
+    generator: torch.Generator,
+) -> Int[Tensor, "B C"]:
+    """What the sampler's default rules make of these canvases: confident draws kept, the rest fresh noise."""
+    rule = LogitRule(vocab_size=head.model.vocab_size)
+    draws = GeneratorDraws(generator, canvases.device)
+    temperature, accept, renoise = LinearTemperature(0.4, 0.8), EntropyBound(0.1), UniformRenoise()
+    moved = []
+    for canvas, rows, proportion in zip(canvases, hidden, proportions.tolist(), strict=False):
+        prediction = predict(head.model.head(rows), temperature(proportion), rule, draws, Place(0, 0))
+        noise = draws.noise(Place(0, 0), len(canvas), rule.vocab_size)
+        moved.append(renoise(canvas, prediction, accept(prediction), noise))
+    return torch.stack(moved)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import redraft
+from redraft.checkpoint.load import load_model
 from redraft.checkpoint.save import save_model
 from redraft.config import GenerationDefaults
 from redraft.errors import InvalidRequest
@@ -29,22 +30,28 @@ MINI_FILES = Path(redraft.__file__).parent / "models" / "redraft-mini"  # tokeni
 SUDOKU_GENERATION = GenerationDefaults(max_tokens=82, max_denoising_steps=16, eos_token_ids=(1,))
 
 
-def start(out: str | Path, config: RunConfig, *, decay: int | None = None, weights: Path | None = None) -> Trainer:
+def start(out: str | Path, config: RunConfig, *, decay: int | None = None, weights: str | None = None) -> Trainer:
     """A trainer in folder `out`, at its newest checkpoint.
 
     decay: bring the learning rate to zero over so many updates from here, then end; a folder whose decay has begun goes
-    on with that one. weights: a checkpoint, or a folder of one, whose averaged weights a new run starts from.
+    on with that one. weights: what a new run starts from: the averaged weights of a run's folder or of one checkpoint
+    file in it, or a model as `redraft.load` takes it.
     """
     folder = Path(out)
     record = folder / "decay.json"
     torch.set_flush_denormal(True)  # late in a run tiny values are common, and slow
-    first = None if weights is None else load_average(weights)
+    first = None if weights is None else _weights(weights)
     if decay is not None and not record.exists():
         trainer = Trainer(config, folder, weights=first)
         record.write_text(json.dumps({"decay_from": trainer.update, "decay": decay}) + "\n")
     if record.exists():
         config = replace(config, optimizer=replace(config.optimizer, **json.loads(record.read_text())))
     return Trainer(config, folder, weights=first)
+
+
+def _weights(source: str) -> dict[str, torch.Tensor]:
+    is_run = source.endswith(".pt") or any(Path(source).glob("checkpoint-*.pt"))
+    return load_average(source) if is_run else load_model(source).state_dict()
 
 
 def sudoku_config(out: str | Path, data: str | Path | None = None, seed: int = 0, **optimizer: Any) -> RunConfig:
