@@ -18,13 +18,14 @@ from redraft.checkpoint.save import save_model
 from redraft.config import GenerationDefaults
 from redraft.errors import InvalidRequest
 from redraft.model.transformer import DiffusionTransformer, random_model
+from redraft.training.corpus import gather
 from redraft.training.mini_data import prepare
 from redraft.training.recipes import MINI_GENERATION, mini_cpu, mini_model, sudoku, sudoku_model
 from redraft.training.sudoku import save_paths
 from redraft.training.trainer import Progress, RunConfig, Trainer, load_average
 
 SUDOKU_PATHS = 16_000  # made where a run has no data file yet: some three minutes, and 23 puzzles a path
-MINI_FORMS = 48_000  # some two minutes
+MINI_FORMS, MINI_TEXTS = 240_000, 160_000  # some fifteen minutes
 MINI_FILES = Path(redraft.__file__).parent / "models" / "redraft-mini"  # tokenizer and chat template
 # Sixteen denoising steps solve as many as 48 (docs/training.md): a board not settled by then does not settle.
 SUDOKU_GENERATION = GenerationDefaults(max_tokens=82, max_denoising_steps=16, eos_token_ids=(1,))
@@ -66,10 +67,12 @@ def sudoku_config(out: str | Path, data: str | Path | None = None, seed: int = 0
 
 
 def mini_config(out: str | Path, data: str | Path | None = None, seed: int = 0, **optimizer: Any) -> RunConfig:
-    """The recipe of redraft-mini; makes the forms in `out/data` where no data is given and none is there."""
+    """The recipe of redraft-mini; where no data is given and none is there, gathers a corpus and makes `out/data`."""
     folder = Path(out) / "data" if data is None else Path(data)
     if data is None and not (folder / "manifest.json").exists():
-        prepare(folder, None, MINI_FILES, MINI_FORMS, seed=seed)
+        corpus = Path(out) / "corpus"
+        gather(corpus, seed)
+        prepare(folder, corpus, MINI_FILES, MINI_FORMS, MINI_TEXTS, seed=seed)
     if not (folder / "manifest.json").exists():
         raise InvalidRequest(f"data={str(data)!r}: want a folder of redraft.training.mini_data.prepare")
     return mini_cpu(folder, seed, **optimizer)
