@@ -10,6 +10,8 @@ from typing import Any
 from redraft.errors import InvalidRequest
 
 MAX_STOP_STRINGS = 64
+PREFILL_CHUNK = 256  # encoding is cut at multiples of this position, so how tokens are fed changes nothing
+
 BAN_BIAS = -100.0  # logit_bias at or below this bans the id
 
 
@@ -228,9 +230,11 @@ class EngineConfig:
     max_batch: int = 8  # requests in one engine step
     max_context: int | None = None  # prompt plus whole canvases, tokens; None: the checkpoint's own
     cache_memory: int | None = None  # bytes for the KV cache
+    prefill_chunks: int | None = None  # of one prompt in one engine step; None: 1 on CPU, 4 on CUDA
+    fold_commits: bool | None = None  # into the first denoising step of the next canvas; None: on CUDA only
 
     def __post_init__(self):
-        for name in ("max_batch", "max_context", "cache_memory"):
+        for name in ("max_batch", "max_context", "cache_memory", "prefill_chunks"):
             value = getattr(self, name)
             if value is None and name != "max_batch":
                 continue

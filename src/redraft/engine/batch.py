@@ -11,16 +11,17 @@ from redraft.model.transformer import PackedBatch
 from redraft.shapes import Tensor
 
 
-def pack(runs: Sequence[tuple[Request, Work]]) -> PackedBatch:
+def pack(asked: Sequence[tuple[Request, Sequence[Work]]]) -> PackedBatch:
     """Rows of all works in order, one segment each, positions counted on from each request's cache."""
     positions, segments, start = [], [], 0
-    for request, work in runs:
+    for request, works in asked:
         assert request.cache is not None
-        length, held = len(work.token_ids), request.cache.length
-        positions.append(torch.arange(held, held + length, device=work.token_ids.device))
-        segments.append(Segment(start, 1, length, work.role, request.cache))
-        start += length
-    works = [work for _, work in runs]
+        held = request.cache.length
+        for work in works:
+            positions.append(torch.arange(held, held + len(work), device=work.token_ids.device))
+            segments.append(Segment(start, 1, len(work), work.role, request.cache))
+            start, held = start + len(work), held + len(work)
+    works = [work for _, works in asked for work in works]
     return PackedBatch(
         token_ids=torch.cat([work.token_ids for work in works]),
         positions=torch.cat(positions),
@@ -35,7 +36,5 @@ def _signals(works: Sequence[Work]) -> Tensor | None:
     if not known:
         return None
     blank = known[0]
-    signals = (
-        blank.new_zeros(len(work.token_ids), blank.shape[1]) if work.signal is None else work.signal for work in works
-    )
+    signals = (blank.new_zeros(len(work), blank.shape[1]) if work.signal is None else work.signal for work in works)
     return torch.cat(list(signals))

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+from redraft.cache.pages import PageManager
+from redraft.cache.pool import PAGE_SIZE, PagePool, PoolSize, default_memory
 from redraft.checkpoint.config import read_generation_defaults
-from redraft.config import EngineConfig, SamplingParams
+from redraft.config import PREFILL_CHUNK, EngineConfig, SamplingParams
 from redraft.constraints.compiled import CompileCache
 from redraft.constraints.spec import Constraint, Infill, TextConstraint
 from redraft.constraints.vocabulary import Vocabulary
@@ -15,9 +17,10 @@ from redraft.engine.deciding import Question, decide, read_questions, reading_re
 from redraft.engine.editing import edit_request, kept
 from redraft.engine.families import Autoregressive, BlockDiffusion, Reading
 from redraft.engine.handle import Event, Handle
-from redraft.engine.hub import Hub
+from redraft.engine.hub import Figures, Hub
 from redraft.engine.infilling import infill_request
 from redraft.engine.intake import Intake, Messages, Prompt
+from redraft.engine.model_state import ModelFamily
 from redraft.engine.output import Output
 from redraft.engine.request import Request
 from redraft.engine.runner import Runner
@@ -55,19 +58,19 @@ class Engine:
             max_context=config.max_context or longest,
             device=model.device,
         )
-        self._scheduler = Scheduler(config.max_batch, config.cache_memory, bytes_per_token(model))
-        families = {
-            "diffusion": BlockDiffusion(model),
-            "reading": Reading(model),
-            "autoregressive": Autoregressive(model),
-        }
-        self._hub = Hub(Runner(model, families), self._scheduler)
+        self._scheduler = Scheduler(config.max_batch, _pool(model, config, self.intake.max_context))
+        self._hub = Hub(Runner(model, _families(model, config)), self._scheduler)
 
     @property
     def label(self) -> str:
         """What a seed's text is fixed for: model, device kind, dtype and maker of Prediction."""
         dtype = str(self.model.dtype).removeprefix("torch.")
         return f"{self.name} ({self.model.device.type}, {dtype}, plain torch)"
+
+    @property
+    def figures(self) -> Figures:
+        """What runs and waits now, the cache's use, and how much of the prompts was found in it."""
+        return self._hub.figures()
 
     @overload
     def generate(self, prompt: Prompt, params: SamplingParams | None = None) -> Reply: ...
@@ -277,10 +280,37 @@ def _decisions(asked: Sequence[Question], requests: Sequence[Request], reads: in
     }
 
 
-def bytes_per_token(model: DiffusionTransformer) -> int:
-    """KV cache bytes that one token takes in all layers."""
-    elements = sum(2 * layer.num_kv_heads * layer.head_dim for layer in model.config.layers)
-    return elements * model.dtype.itemsize
+def _families(model: DiffusionTransformer, config: EngineConfig) -> dict[str, ModelFamily]:
+    """The ways of making text, by the name `Request.family` gives."""
+    is_cuda = model.device.type == "cuda"
+    chunks = _prefill_chunks(model, config)
+    folds = is_cuda if config.fold_commits is None else config.fold_commits
+    return {
+        "diffusion": BlockDiffusion(model, chunks, folds),
+        "reading": Reading(model, chunks),
+        "autoregressive": Autoregressive(model, chunks),
+    }
+
+
+def _prefill_chunks(model: DiffusionTransformer, config: EngineConfig) -> int:
+    return config.prefill_chunks or (4 if model.device.type == "cuda" else 1)
+
+
+def _pool(model: DiffusionTransformer, config: EngineConfig, max_context: int) -> PagePool:
+    """The KV cache of all requests, in the memory the config allows."""
+    shape, itemsize = model.config, model.dtype.itemsize
+    max_rows = max(_prefill_chunks(model, config) * PREFILL_CHUNK, 2 * shape.canvas_length)
+    num_bytes = config.cache_memory or default_memory(model.device)
+    size = PoolSize.within(shape, num_bytes, itemsize, max_context, config.max_batch, max_rows)
+    manager = PageManager(
+        num_full=size.full,
+        num_sliding=size.sliding,
+        page_size=PAGE_SIZE,
+        window=shape.sliding_window,
+        chunk=PREFILL_CHUNK,
+        max_rows=max_rows,
+    )
+    return PagePool(shape, manager, model.device, model.dtype)
 
 
 def _is_many(prompt: Any) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from redraft.config import PREFILL_CHUNK
 from redraft.constraints.inference import ConstrainedRows, label_probabilities, predict_many
 from redraft.diffusion.predict import Prediction, predict, tempered_logits
 from redraft.diffusion.process import Place
@@ -18,39 +19,44 @@ from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Float, Int, Tensor
 
 DRAW_STREAMS = (Stream.EDGE, Stream.CLASS, Stream.TOKEN)  # of a joint draw under a constraint
-PREFILL_CHUNK = 256  # prompts are cut at multiples of this position, so that how they are fed never changes a result
 
 
 class BlockDiffusion:
-    """Prefill, then canvas after canvas: denoise until the stop rule or the step limit, commit, append, go on."""
+    """Prefill, then canvas after canvas: denoise until the stop rule or the step limit, commit, append, go on.
 
-    def __init__(self, model: DiffusionTransformer):
+    prefill_chunks: of a prompt in one engine step. folds_commits: a finished canvas is appended in the same pass as the
+    next one's first denoising step, which reads the weights once for both; else in a pass of its own, with fewer rows.
+    """
+
+    def __init__(self, model: DiffusionTransformer, prefill_chunks: int = 1, folds_commits: bool = False):
         self.model = model
+        self.prefill_chunks = prefill_chunks
+        self.folds_commits = folds_commits
 
-    def next_work(self, request: Request) -> Work:
+    def next_work(self, request: Request) -> list[Work]:
         """See ModelFamily."""
+        is_encoded = request.pending is None
+        if request.phase is not Phase.DENOISING and (
+            is_encoded or (self.folds_commits and request.phase is Phase.APPENDING)
+        ):
+            request.start_canvas(self._first_canvas(request))
+        works = encoding_works(request, self.prefill_chunks)
         if request.phase is Phase.DENOISING:
             assert request.canvas is not None
-            return Work(token_ids=request.canvas, role=Role.DENOISE, signal=request.signal)
-        return encoding_work(self.model, request)
+            works.append(Work(token_ids=request.canvas, role=Role.DENOISE, signal=request.signal))
+        return works
 
     def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
         """See ModelFamily. Canvases under a constraint are predicted together, the others one by one."""
-        predictions = predict_canvases(self.model, [run for run in runs if run.work.role is Role.DENOISE])
-        return [self._absorb(run, predictions) for run in runs]
-
-    def _absorb(self, run: Run, predictions: Mapping[Request, Prediction | RedraftError]) -> Outcome | RedraftError:
-        request = run.request
-        if run.work.role is Role.DENOISE:
-            prediction = predictions[request]
-            return prediction if isinstance(prediction, RedraftError) else self._denoised(request, prediction)
-        prompt_logits = take_encoded(self.model, request, run.hidden)
-        if request.pending is None:
-            try:
-                request.start_canvas(self._first_canvas(request))
-            except RedraftError as error:
-                return error
-        return Outcome(prompt_logits=prompt_logits)
+        prompt_logits = [take_encoded(self.model, run) for run in runs]
+        denoised = {run.request: run.hidden[-1] for run in runs if run.works[-1].role is Role.DENOISE}
+        predictions = predict_canvases(self.model, denoised)
+        return [
+            self._denoised(run.request, predictions[run.request])
+            if run.request in predictions
+            else Outcome(prompt_logits=logits)
+            for run, logits in zip(runs, prompt_logits, strict=True)
+        ]
 
     def _first_canvas(self, request: Request) -> Int[Tensor, "C"]:
         if request.canvas_index == 0 and request.first_canvas is not None:
@@ -60,8 +66,10 @@ class BlockDiffusion:
             canvas = request.steering.start_canvas(canvas, request.num_tokens_left)
         return canvas
 
-    def _denoised(self, request: Request, prediction: Prediction) -> Outcome:
+    def _denoised(self, request: Request, prediction: Prediction | RedraftError) -> Outcome | RedraftError:
         """One denoising step: accept, renoise, stop?"""
+        if isinstance(prediction, RedraftError):
+            return prediction
         rules, num_steps = request.rules, request.params.max_denoising_steps
         assert rules is not None and request.canvas is not None
         request.num_denoising_steps += 1
@@ -118,13 +126,15 @@ class Reading(BlockDiffusion):
 
     def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
         """See ModelFamily."""
-        return [self._read(run) if run.work.role is Role.DENOISE else self._absorb(run, {}) for run in runs]
+        for run in runs:
+            take_encoded(self.model, run)
+        return [
+            self._read(run.request, run.hidden[-1]) if run.works[-1].role is Role.DENOISE else Outcome() for run in runs
+        ]
 
-    def _read(self, run: Run) -> Outcome | RedraftError:
-        request = run.request
-        logits = self.model.head(run.hidden)
+    def _read(self, request: Request, hidden: Float[Tensor, "C D"]) -> Outcome | RedraftError:
         try:
-            tempered = tempered_logits(logits, temperature_of(request), request.logit_rule)
+            tempered = tempered_logits(self.model.head(hidden), temperature_of(request), request.logit_rule)
             request.reading = label_probabilities(tempered, request.labels)
         except RedraftError as error:
             return error
@@ -136,12 +146,13 @@ class Reading(BlockDiffusion):
 class Autoregressive:
     """One token after another from the causal role and the head: the baseline with the same weights."""
 
-    def __init__(self, model: DiffusionTransformer):
+    def __init__(self, model: DiffusionTransformer, prefill_chunks: int = 1):
         self.model = model
+        self.prefill_chunks = prefill_chunks
 
-    def next_work(self, request: Request) -> Work:
+    def next_work(self, request: Request) -> list[Work]:
         """See ModelFamily."""
-        return encoding_work(self.model, request)
+        return encoding_works(request, self.prefill_chunks)
 
     def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
         """See ModelFamily."""
@@ -150,11 +161,11 @@ class Autoregressive:
     def _absorb(self, run: Run) -> Outcome | RedraftError:
         """The row of the last known token says what comes next."""
         request = run.request
-        prompt_logits = take_encoded(self.model, request, run.hidden)
+        prompt_logits = take_encoded(self.model, run)
         if request.pending is not None:
             return Outcome(prompt_logits=prompt_logits)
         index = len(request.token_ids)
-        logits, steering = self.model.head(run.hidden[-1:]), request.steering
+        logits, steering = self.model.head(run.hidden[-1][-1:]), request.steering
         if steering is not None:
             assert isinstance(steering, AutomatonSteering), "an infill is never decoded left to right"
             logits = steering.masked(logits, request.num_tokens_left)
@@ -179,11 +190,13 @@ class Autoregressive:
         )
 
 
-def predict_canvases(model: DiffusionTransformer, runs: Sequence[Run]) -> dict[Request, Prediction | RedraftError]:
-    """The Prediction of each denoising run, or the error that ends its request."""
-    predictions = {run.request: _predict_free(model, run) for run in runs if run.request.steering is None}
-    steered = {run.request: _constrained_rows(model, run) for run in runs if run.request.steering is not None}
-    return predictions | (_predict_steered(steered) if steered else {})
+def predict_canvases(
+    model: DiffusionTransformer, denoised: Mapping[Request, Float[Tensor, "C D"]]
+) -> dict[Request, Prediction | RedraftError]:
+    """The Prediction of each canvas from its hidden rows, or the error that ends its request."""
+    free = {r: _predict_free(model, r, hidden) for r, hidden in denoised.items() if r.steering is None}
+    steered = {r: _constrained_rows(model, r, hidden) for r, hidden in denoised.items() if r.steering is not None}
+    return free | (_predict_steered(steered) if steered else {})
 
 
 def temperature_of(request: Request) -> float:
@@ -192,11 +205,12 @@ def temperature_of(request: Request) -> float:
     return request.rules.schedule(noise_proportion(request.denoising_step, request.params.max_denoising_steps))
 
 
-def _predict_free(model: DiffusionTransformer, run: Run) -> Prediction | RedraftError:
-    request = run.request
+def _predict_free(
+    model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "C D"]
+) -> Prediction | RedraftError:
     try:
         return predict(
-            model.head(run.hidden),
+            model.head(hidden),
             temperature_of(request),
             request.logit_rule,
             request.draws,
@@ -207,14 +221,14 @@ def _predict_free(model: DiffusionTransformer, run: Run) -> Prediction | Redraft
         return error
 
 
-def _constrained_rows(model: DiffusionTransformer, run: Run) -> ConstrainedRows:
-    request, rule = run.request, run.request.logit_rule
+def _constrained_rows(model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "C D"]) -> ConstrainedRows:
+    rule = request.logit_rule
     assert request.steering is not None
     place = Place(request.canvas_index, request.denoising_step)
     return ConstrainedRows(
-        tempered=tempered_logits(model.head(run.hidden), temperature_of(request), rule),
+        tempered=tempered_logits(model.head(hidden), temperature_of(request), rule),
         placed=request.steering.placed,
-        uniforms=torch.stack([request.draws.uniforms(place, len(run.hidden), stream) for stream in DRAW_STREAMS]),
+        uniforms=torch.stack([request.draws.uniforms(place, len(hidden), stream) for stream in DRAW_STREAMS]),
         draw_temperature=rule.temperature,
         num_top=rule.num_top,
     )
@@ -234,22 +248,32 @@ def _predict_steered(rows: Mapping[Request, ConstrainedRows]) -> dict[Request, P
     return {request: step.prediction for request, step in steps.items()}
 
 
-def encoding_work(model: DiffusionTransformer, request: Request) -> Work:
-    """The next tokens to encode; a prompt is cut at multiples of PREFILL_CHUNK. Starts a waiting request."""
-    if request.phase is Phase.WAITING:
-        prompt = torch.tensor(request.prompt_ids, device=model.device)
-        request.start_prefill(model.new_cache(1, request.capacity), prompt)
-    assert request.pending is not None and request.cache is not None
-    num_tokens = len(request.pending)
-    if request.phase is Phase.PREFILLING:
-        num_tokens = min(num_tokens, PREFILL_CHUNK - request.cache.length % PREFILL_CHUNK)
-    return Work(token_ids=request.pending[:num_tokens], role=Role.ENCODE)
-
-
-def take_encoded(model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "L D"]) -> Tensor | None:
-    """Make the encoded rows part of the cache, in place; the prompt's logits [L, V] where the request asks for them."""
-    wants_logits = request.phase is Phase.PREFILLING and request.params.prompt_logprobs is not None
+def encoding_works(request: Request, prefill_chunks: int) -> list[Work]:
+    """The next pending tokens, in pieces cut at multiples of PREFILL_CHUNK: so many of a prompt, all of a canvas."""
+    if request.pending is None:
+        return []
     assert request.cache is not None
-    request.cache.advance(len(hidden))
-    request.encoded(len(hidden))
-    return model.head(hidden) if wants_logits else None
+    works, rest, held = [], request.pending, request.cache.length
+    while len(rest) and (request.phase is not Phase.PREFILLING or len(works) < prefill_chunks):
+        num_tokens = PREFILL_CHUNK - held % PREFILL_CHUNK
+        works.append(Work(token_ids=rest[:num_tokens], role=Role.ENCODE))
+        rest, held = rest[num_tokens:], held + num_tokens
+    return works
+
+
+def take_encoded(model: DiffusionTransformer, run: Run) -> Float[Tensor, "L V"] | None:
+    """Make the encoded rows part of the cache, in place; the prompt's logits where the request asks for them.
+
+    A whole chunk of a prompt is published: other requests that begin alike need not encode it.
+    """
+    request, is_prompt = run.request, run.request.phase is Phase.PREFILLING
+    assert request.cache is not None
+    encoded = [hidden for work, hidden in zip(run.works, run.hidden, strict=True) if work.role is Role.ENCODE]
+    for hidden in encoded:
+        request.cache.advance(len(hidden))
+        request.encoded(len(hidden))
+        if is_prompt and request.cache.length % PREFILL_CHUNK == 0:
+            request.cache.publish(request.prompt_ids[request.cache.length - PREFILL_CHUNK : request.cache.length])
+    if not (encoded and is_prompt and request.params.prompt_logprobs is not None):
+        return None
+    return model.head(torch.cat(encoded))

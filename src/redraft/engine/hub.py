@@ -5,6 +5,7 @@ import logging
 import threading
 import weakref
 from collections import deque
+from dataclasses import dataclass
 
 from redraft.engine.handle import Handle
 from redraft.engine.output import Output
@@ -19,6 +20,19 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 1024  # requests in the queue before `submit` refuses
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What an engine is doing now; the two counts of tokens are since it was made."""
+
+    num_running: int
+    num_waiting: int
+    prompt_tokens: int  # of admitted requests
+    reused_tokens: int  # of those, found in remembered prefixes
+    num_prefixes: int  # chunks remembered
+    full_pages: tuple[int, int]  # free, all
+    sliding_pages: tuple[int, int]
+
+
 class Hub:
     """Owns every running request; other threads only submit and read handles."""
 
@@ -29,6 +43,8 @@ class Hub:
         self._running: list[tuple[Request, Output, Handle]] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._num_steps = 0
+        self._prompt_tokens = self._reused_tokens = 0
         self._is_closed = False
         # A thread that is inside torch when the interpreter goes away aborts the process.
         atexit.register(_close, weakref.ref(self))
@@ -46,6 +62,20 @@ class Hub:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="redraft-engine", daemon=True)
                 self._thread.start()
+
+    def figures(self) -> Figures:
+        """Counts of this moment; those of pages and prefixes may be of the moment before."""
+        pages = self._scheduler.pool.manager
+        with self._lock:
+            return Figures(
+                num_running=len(self._running),
+                num_waiting=len(self._inbox),
+                prompt_tokens=self._prompt_tokens,
+                reused_tokens=self._reused_tokens,
+                num_prefixes=pages.index.num_prefixes,
+                full_pages=(pages.full.num_free, len(pages.full)),
+                sliding_pages=(pages.sliding.num_free, len(pages.sliding)),
+            )
 
     def close(self) -> None:
         """Cancel everything and wait for the thread to end."""
@@ -74,9 +104,15 @@ class Hub:
 
     def _admit(self) -> None:
         """Move requests from the queue into the batch, first come first served, while there is room."""
-        while self._inbox and self._scheduler.admits(self._inbox[0][0], [entry[0] for entry in self._running]):
-            entry = self._inbox.popleft()
-            self._running.append(entry)
+        while self._inbox:
+            request = self._inbox[0][0]
+            cache = self._scheduler.admit(request, len(self._running))
+            if cache is None:
+                return
+            self._prompt_tokens += len(request.prompt_ids)
+            self._reused_tokens += cache.length
+            request.start_prefill(cache, self._runner.tensor(request.prompt_ids))
+            self._running.append(self._inbox.popleft())
 
     def _drop_ended(self) -> None:
         """End what was cancelled or is overdue, before the next pass; the queue included."""
@@ -93,12 +129,13 @@ class Hub:
             self._inbox.extendleft(reversed(still_waiting))
 
     def _step(self) -> None:
-        """One engine step: every running request does its next piece of work in one batch."""
-        if not self._running:
-            return
-        outcomes = self._runner.run([entry[0] for entry in self._running])
-        for entry, outcome in zip(list(self._running), outcomes, strict=True):
+        """One engine step: the requests that the scheduler picks do their next piece of work in one batch."""
+        picked = self._scheduler.pick([entry[0] for entry in self._running])
+        outcomes = self._runner.run(picked) if picked else {}
+        self._num_steps += 1
+        for entry in [entry for entry in self._running if entry[0] in outcomes]:
             request, output, handle = entry
+            request.last_step, outcome = self._num_steps, outcomes[request]
             if isinstance(outcome, RedraftError):
                 self._end(entry, outcome)
                 continue

@@ -18,7 +18,7 @@ from redraft.shapes import Bool, Float, Int, Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Rows that one request wants to run next, after the tokens its cache holds.
+    """Rows that one request wants to run next, after the tokens its cache holds and its works before it.
 
     The role is the attention rule: ENCODE rows are causal and may be kept in the cache, DENOISE rows see the cache and
     each other and are never kept.
@@ -27,6 +27,9 @@ class Work:
     token_ids: Int[Tensor, "L"]
     role: Role
     signal: Float[Tensor, "L D"] | None = None  # self-conditioning; None: off
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +60,19 @@ class Run:
     """One request's part of a forward that has run."""
 
     request: Request
-    work: Work
-    hidden: Float[Tensor, "L D"]  # its rows after the final norm
+    works: tuple[Work, ...]
+    hidden: tuple[Float[Tensor, "_ D"], ...]  # the rows of each work after the final norm
 
 
 @runtime_checkable
 class ModelFamily(Protocol):
     """One way of making text with a model. Holds no state of a request: that lives in Request."""
 
-    def next_work(self, request: Request) -> Work:
-        """The rows the request runs in the next engine step. Starts a waiting request (takes its cache)."""
+    def next_work(self, request: Request) -> Sequence[Work]:
+        """The rows the request runs in the next engine step, at least one piece.
+
+        Later pieces see earlier ones as if those were in the cache already.
+        """
         ...
 
     def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:

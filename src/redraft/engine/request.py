@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from redraft.cache.view import CacheView
+from redraft.cache.pool import PagedView
+from redraft.config import PREFILL_CHUNK
 from redraft.constraints.inference import PlacedLattice
 from redraft.diffusion.plain import FilledRules
 from redraft.diffusion.predict import LogitRule
@@ -45,7 +46,8 @@ class Request:
     submitted: float = field(default_factory=time.monotonic)
 
     phase: Phase = Phase.WAITING
-    cache: CacheView | None = None
+    cache: PagedView | None = None
+    last_step: int = 0  # the engine step it last ran in
     pending: Int[Tensor, "T"] | None = None  # ids to encode next: the prompt, later a finished canvas
     canvas_index: int = 0
     denoising_step: int = 0
@@ -55,7 +57,7 @@ class Request:
     token_ids: list[int] = field(default_factory=list)  # committed so far
     converged: list[bool] = field(default_factory=list)  # per finished canvas
     num_denoising_steps: int = 0
-    num_appends: int = 0
+    num_appends: int = 0  # passes that only appended a canvas
     finish_reason: str | None = None
     reading: tuple[list[float], float] | None = None  # probability of each label, mass of them all
 
@@ -82,18 +84,35 @@ class Request:
         return len(self.prompt_ids) + (self.num_canvases * self.canvas_length or self.params.max_tokens)
 
     @property
+    def num_reusable(self) -> int:
+        """Tokens of the prompt whose rows nobody needs to see: a remembered prefix may stand for them."""
+        if self.params.prompt_logprobs is not None:
+            return 0
+        return len(self.prompt_ids) - (self.params.decoding == "autoregressive")
+
+    @property
+    def num_rows(self) -> int:
+        """About how many rows its next work has: what the budget of an engine step counts."""
+        if self.phase is Phase.DECODING:
+            return 1
+        canvas = 0 if self.phase is Phase.PREFILLING else self.canvas_length
+        return canvas if self.pending is None else canvas + min(len(self.pending), PREFILL_CHUNK)
+
+    @property
     def is_overdue(self) -> bool:
         deadline = self.params.deadline
         return deadline is not None and time.monotonic() - self.submitted > deadline
 
-    def start_prefill(self, cache: CacheView, prompt: Int[Tensor, "T"]) -> None:
+    def start_prefill(self, cache: PagedView, prompt: Int[Tensor, "T"]) -> None:
+        """Begin with what the cache does not hold yet of the prompt."""
         self._leave(Phase.WAITING)
-        self.phase, self.cache, self.pending = Phase.PREFILLING, cache, prompt
+        rest = prompt[cache.length :]
+        self.phase, self.cache, self.pending = Phase.PREFILLING, cache, rest if len(rest) else None
 
     def encoded(self, num_tokens: int) -> None:
         """Record that the first `num_tokens` pending ids are in the cache now."""
-        self._leave(Phase.PREFILLING, Phase.APPENDING, Phase.DECODING)
-        assert self.pending is not None
+        assert self.pending is not None, "nothing was to be encoded"
+        self.num_appends += self.phase is Phase.APPENDING
         rest = self.pending[num_tokens:]
         self.pending = rest if len(rest) else None
 
@@ -119,7 +138,6 @@ class Request:
         self.phase, self.pending = Phase.APPENDING, canvas
         self.canvas = self.signal = None
         self.canvas_index += 1
-        self.num_appends += 1
 
     def decoded(self, token_id: int, next_input: Int[Tensor, "1"]) -> None:
         """Record one token that left-to-right decoding adds to the reply, and queue it for the cache."""
@@ -134,6 +152,8 @@ class Request:
     def finish(self, reason: str | None) -> None:
         """End the request, from any phase; None means that it failed or was cancelled."""
         self.phase, self.finish_reason = Phase.FINISHED, reason
+        if self.cache is not None:
+            self.cache.close()
         self.cache = self.pending = self.canvas = self.signal = None
         self.history = ()
 

@@ -1,6 +1,7 @@
 """Runs one batch: asks each request's family for work, runs it in one forward, hands the rows back."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 
@@ -9,6 +10,7 @@ from redraft.engine.model_state import ModelFamily, Outcome, Run, Work
 from redraft.engine.request import Request
 from redraft.errors import RedraftError
 from redraft.model.transformer import DiffusionTransformer
+from redraft.shapes import Int, Tensor
 
 
 class Runner:
@@ -19,27 +21,28 @@ class Runner:
         self.families = families
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request]) -> list[Outcome | RedraftError]:
-        """One engine step; the error in place of the outcome of a request that failed."""
+    def run(self, requests: Sequence[Request]) -> dict[Request, Outcome | RedraftError]:
+        """One engine step: what happened to each request, or the error that it failed with."""
         outcomes: dict[Request, Outcome | RedraftError] = {}
-        works: list[tuple[Request, Work]] = []
+        asked: list[tuple[Request, tuple[Work, ...]]] = []
         for request in requests:
             try:
-                works.append((request, self._family(request).next_work(request)))
+                asked.append((request, tuple(self._family(request).next_work(request))))
             except RedraftError as error:
                 outcomes[request] = error
-        if works:
-            batch = pack(works)
-            hidden = self.model.hidden(batch)
-            runs = [
-                Run(request, work, hidden[segment.start : segment.stop])
-                for (request, work), segment in zip(works, batch.segments, strict=True)
-            ]
+        if asked:
+            batch = pack(asked)
+            rows = iter(self.model.hidden(batch).split([segment.length for segment in batch.segments]))
+            runs = [Run(request, works, tuple(islice(rows, len(works)))) for request, works in asked]
             for name, family in self.families.items():
                 own = [run for run in runs if run.request.family == name]
                 for run, outcome in zip(own, family.absorb(own), strict=True):
                     outcomes[run.request] = outcome
-        return [outcomes[request] for request in requests]
+        return outcomes
+
+    def tensor(self, token_ids: Sequence[int]) -> Int[Tensor, "T"]:
+        """Ids on the model's device."""
+        return torch.tensor(token_ids, device=self.model.device)
 
     def _family(self, request: Request) -> ModelFamily:
         return self.families[request.family]

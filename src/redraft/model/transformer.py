@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from redraft.cache.view import CacheView, ContiguousCache
-from redraft.config import LayerConfig, ModelConfig
+from redraft.config import PREFILL_CHUNK, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.kernels.moe import padded_rows
 from redraft.model.attention import Attention
@@ -129,10 +129,20 @@ class DiffusionTransformer(nn.Module):
     def encode(
         self, input_ids: Int[Tensor, "B T"], cache: CacheView, logits: bool = True
     ) -> Float[Tensor, "B T V"] | None:
-        """Causal logits of clean tokens, fp32 and softcapped (None where not asked for); appends them to the cache."""
-        hidden = self._forward("input_ids", input_ids, cache, Role.ENCODE, None)
-        cache.advance(input_ids.shape[1])
-        return self.head(hidden).view(*input_ids.shape, -1) if logits else None
+        """Causal logits of clean tokens, fp32 and softcapped (None where not asked for); appends them to the cache.
+
+        Runs in pieces cut at multiples of PREFILL_CHUNK, as the engine does: the last bits depend on where it is cut.
+        """
+        rest, pieces = input_ids, []
+        while rest.shape[1] or not pieces:
+            piece = rest[:, : PREFILL_CHUNK - cache.length % PREFILL_CHUNK]
+            hidden = self._forward("input_ids", piece, cache, Role.ENCODE, None)
+            cache.advance(piece.shape[1])
+            pieces.append(hidden.view(*piece.shape, -1))
+            rest = rest[:, piece.shape[1] :]
+        if not logits:
+            return None
+        return self.head(torch.cat(pieces, dim=1).flatten(0, 1)).view(*input_ids.shape, -1)
 
     def denoise(
         self,
