@@ -38,10 +38,19 @@ NUM_AHEAD = 256  # requests of one list that wait in the queue at a time
 class Engine:
     """One loaded model. Also a context manager; closing it cancels what runs.
 
-    `path` is the resolved checkpoint directory, `tokenizer` its tokenizer.
+    `path` is the resolved checkpoint directory, `tokenizer` its tokenizer. `families` replaces ways of making text by
+    name ("diffusion", "reading", "autoregressive"), see docs/adding-a-model.md.
     """
 
-    def __init__(self, model: DiffusionTransformer, path: Path, *, name: str, config: EngineConfig):
+    def __init__(
+        self,
+        model: DiffusionTransformer,
+        path: Path,
+        *,
+        name: str,
+        config: EngineConfig,
+        families: Mapping[str, ModelFamily] | None = None,
+    ):
         self.path = path
         self.name = name
         self.model = model
@@ -59,7 +68,7 @@ class Engine:
             device=model.device,
         )
         self._scheduler = Scheduler(config.max_batch, _pool(model, config, self.intake.max_context))
-        self._hub = Hub(Runner(model, _families(model, config)), self._scheduler)
+        self._hub = Hub(Runner(model, {**_families(model, config), **(families or {})}), self._scheduler)
 
     @property
     def label(self) -> str:
