@@ -1,10 +1,12 @@
 import json
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import redraft
+from redraft.config import SamplingParams
 from redraft.constraints.spec import JSONSchema
-from redraft.evaluation.forms import BUCKETS, FormsTask, denoising_cross_entropy, grade, schema_of
+from redraft.evaluation.forms import BUCKETS, FormsTask, grade, schema_of
 from redraft.text.tokenizer import Tokenizer
 from redraft.training.mini_data import CANVAS_LENGTH
 from redraft.training.notes import forms
@@ -47,16 +49,24 @@ def test_answers_fit_one_canvas():
         assert json.loads(item.answer)
 
 
-def test_denoising_cross_entropy_is_reported_by_noise_level(make_model):
-    import torch
+def test_a_reply_is_graded_in_whole_too():
+    item = FormsTask().items(1, seed=0)[0]
+    usage = SimpleNamespace(denoising_steps=6, canvases=2)
+    right = FormsTask().grade(item, SimpleNamespace(text=item.answer, usage=usage))
+    assert right == {
+        "fields_right": [True] * len(json.loads(item.answer)),
+        "objects_right": True,
+        "parses": True,
+        "steps_per_canvas": 3,
+    }
+    assert not FormsTask().grade(item, SimpleNamespace(text="{}", usage=usage))["objects_right"]
 
-    from redraft.training.data import Group
 
-    class Source:
-        def batch(self, index, size):
-            ids = torch.arange(size * 12).view(size, 12) % 61
-            return (Group(ids[:, :5], ids),)
-
-    figures = denoising_cross_entropy(make_model(), Source(), (0.1, 0.9), 4)
-    assert list(figures) == ["0.1", "0.9"]
-    assert all(value > 0 for value in figures.values())
+def test_a_constrained_setting_asks_under_the_schema_of_each_answer():
+    item, asked = FormsTask().items(1, seed=0)[0], []
+    engine = SimpleNamespace(generate=lambda prompt, params: asked.append((prompt, params)))
+    setting = FormsTask().settings(SamplingParams(max_tokens=60))["constrained"]
+    setting.ask(engine, item, setting.params)
+    prompt, params = asked[0]
+    assert prompt == item.prompt and params.max_tokens == 60
+    assert params.constraint == JSONSchema(schema_of(item.answer))

@@ -53,29 +53,32 @@ def sampling_options(*without: str) -> Callable:
     return decorate
 
 
-def model_option(command: Callable) -> Callable:
-    """`-m/--model`, else $REDRAFT_MODEL, else the shipped model; the command receives `model`."""
+def model_option(command: Callable, model: str | None = None) -> Callable:
+    """`-m/--model`, else $REDRAFT_MODEL, else `model`, else the shipped one; the command receives `model`."""
     return click.option(
         "-m",
         "--model",
         envvar="REDRAFT_MODEL",
         show_envvar=True,
-        default=default_model,
-        show_default="redraft-mini, redraft-sudoku until it ships",
+        default=model or default_model,
+        show_default=model or "redraft-mini, redraft-sudoku until it ships",
         help="Shipped model, directory or hub id (org/name, org/name@revision).",
     )(command)
 
 
-def engine_options(command: Callable) -> Callable:
-    """The model option and one option per field of EngineConfig; the command receives `engine_arguments`."""
+def engine_options(command: Callable, model: str | None = None) -> Callable:
+    """The model option and one option per field of EngineConfig; the command receives `engine_arguments`.
+
+    `model`: the default where it is the one shipped for the task.
+    """
 
     def run(values: dict[str, Any]) -> dict[str, Any]:
-        model = values.pop("model")
-        return {"engine_arguments": EngineArguments(model, values)}
+        name = values.pop("model")
+        return {"engine_arguments": EngineArguments(name, values)}
 
     described = [(field, f"default {field.default}" if field.default else "") for field in fields(EngineConfig)]
     command = _with_options(command, described, run, extra=("model",))
-    return model_option(command)
+    return model_option(command, model)
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

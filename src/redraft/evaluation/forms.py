@@ -1,21 +1,17 @@
 """Forms: a note and an empty form (or schema) in, a JSON object out; graded field by field against the facts."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
-
-import torch
+from typing import Any, ClassVar
 
 from redraft.config import SamplingParams
 from redraft.constraints.spec import JSONSchema
 from redraft.engine.engine import Engine
-from redraft.evaluation.metrics import mean, rate
-from redraft.evaluation.tasks import Item
-from redraft.model.transformer import DiffusionTransformer
+from redraft.evaluation.metrics import Grade
+from redraft.evaluation.tasks import Item, Setting, clean_canvas, left_to_right, steps_per_canvas
 from redraft.reply import Reply
-from redraft.training.data import BatchSource, Group
 from redraft.training.notes import Form, forms
 
 BUCKETS = {
@@ -32,26 +28,48 @@ class FormsTask:
     """Notes that training never saw, in buckets by what else is new about them; style "form" or "schema"."""
 
     style: str = "form"
-    name: str = "forms"
+    level: ClassVar[str | None] = None
+
+    @property
+    def name(self) -> str:
+        """The style is part of it."""
+        return "forms" if self.style == "form" else f"forms by {self.style}"
 
     def items(self, count: int, seed: int) -> list[Item]:
         """`count` items per bucket."""
         return [
-            Item(form.prompt(self.style), form.text, bucket)
+            Item(prompt=form.prompt(self.style), answer=form.text, bucket=bucket)
             for bucket, (templates, words) in BUCKETS.items()
             for form in islice(_fitting(EVALUATION_SEED + seed, templates, words), count)
         ]
 
-    def summary(self, items: Sequence[Item], replies: Sequence[Reply]) -> dict[str, Any]:
-        """Fields exactly right, whole objects right, replies that parse, denoising steps."""
-        graded = [grade(item.answer, reply.text) for item, reply in zip(items, replies, strict=True)]
+    def settings(self, params: SamplingParams) -> dict[str, Setting]:
+        """Free, under the schema of the answer, and left to right by the same weights."""
         return {
-            "fields_right": rate(right for fields, _ in graded for right in fields),
-            "objects_right": rate(all(fields) for fields, _ in graded),
-            "parses": rate(parses for _, parses in graded),
-            "denoising_steps": mean(reply.usage.denoising_steps for reply in replies),
-            "seconds": mean(reply.usage.seconds for reply in replies),
+            "free": Setting(params),
+            "constrained": Setting(params, constrained),
+            "left to right": Setting(left_to_right(params)),
         }
+
+    def grade(self, item: Item, reply: Reply) -> dict[str, Grade]:
+        """Fields exactly right, whole objects right, replies that are a JSON object."""
+        fields, parses = grade(item.answer, reply.text)
+        return {
+            "fields_right": fields,
+            "objects_right": all(fields),
+            "parses": parses,
+            "steps_per_canvas": steps_per_canvas(reply),
+        }
+
+    def clean(self, engine: Engine, item: Item) -> tuple[list[int], list[int]]:
+        """Ids of note and form, and of the object."""
+        canvas = clean_canvas(engine, engine.tokenizer.encode_plain(item.answer))
+        return engine.tokenizer.encode_prompt(item.prompt), canvas
+
+
+def constrained(engine: Engine, item: Item, params: SamplingParams) -> Reply:
+    """The reply to an item's prompt, held to the schema of its answer."""
+    return engine.generate(item.prompt, replace(params, constraint=JSONSchema(schema_of(item.answer))))
 
 
 def grade(wanted: str, text: str) -> tuple[list[bool], bool]:
@@ -72,45 +90,6 @@ def schema_of(answer: str) -> dict[str, Any]:
         key: {"type": "integer" if isinstance(value, int) else "string"} for key, value in json.loads(answer).items()
     }
     return {"type": "object", "properties": kinds, "required": list(kinds), "additionalProperties": False}
-
-
-def constrained_figures(
-    engine: Engine, task: FormsTask, params: SamplingParams, count: int, seed: int = 0
-) -> dict[str, dict[str, Any]]:
-    """Figures by bucket with every reply constrained to its own schema; item i is sampled with seed `seed + i`."""
-    items = task.items(count, seed)
-    each = [
-        replace(params, seed=seed + i, constraint=JSONSchema(schema_of(item.answer))) for i, item in enumerate(items)
-    ]
-    replies = engine.generate([item.prompt for item in items], each)
-    figures = {}
-    for bucket in BUCKETS:
-        rows = [i for i, item in enumerate(items) if item.bucket == bucket]
-        figures[bucket] = task.summary([items[i] for i in rows], [replies[i] for i in rows])
-    return figures
-
-
-@torch.inference_mode()
-def denoising_cross_entropy(
-    model: DiffusionTransformer, source: BatchSource, proportions: Sequence[float], count: int, seed: int = 0
-) -> dict[str, float]:
-    """Nats per canvas position, by noise proportion, over `count` examples, without self-conditioning."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        f"{proportion:g}": mean(
-            _cross_entropy(model, group, proportion, generator) for group in source.batch(0, count)
-        ) or 0.0
-        for proportion in proportions
-    }  # fmt: skip
-
-
-def _cross_entropy(model: DiffusionTransformer, group: Group, proportion: float, generator: torch.Generator) -> float:
-    noise = torch.randint(model.vocab_size, group.canvas.shape, generator=generator)
-    is_noised = torch.rand(group.canvas.shape, generator=generator) < proportion
-    cache = model.new_cache(len(group), group.prompt.shape[1] + group.canvas.shape[1])
-    model.encode(group.prompt, cache, logits=False)
-    logits = model.denoise(torch.where(is_noised, noise, group.canvas), cache)
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), group.canvas.flatten()).item()
 
 
 def _fitting(seed: int, templates: str, words: str) -> Iterator[Form]:

@@ -1,86 +1,78 @@
-"""Tasks: prompts from a seed, and a grade for each reply."""
+"""What is graded: a task makes items from a seed, says in which ways they are put, and grades each reply."""
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
 
-from redraft.evaluation.metrics import mean, num_revoked, rate
-from redraft.evaluation.sudoku import faults
-from redraft.reply import Draft, Reply
-from redraft.training.sudoku import NUM_CELLS, dig, is_held_out, random_grid
+from redraft.config import SamplingParams
+from redraft.engine.engine import Engine
+from redraft.evaluation.metrics import Grade
+from redraft.reply import Reply
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One question: its prompt, the answer wanted, and the bucket it is counted in."""
 
     prompt: str
     answer: str
     bucket: str
+    level: int | None = None  # place on the task's curve, where it has one
+
+
+def generated(engine: Engine, item: Item, params: SamplingParams) -> Reply:
+    """The reply to an item's prompt."""
+    return engine.generate(item.prompt, params)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to put the items of a task."""
+
+    params: SamplingParams
+    ask: Callable[[Engine, Any, SamplingParams], Reply] = generated
 
 
 class Task(Protocol):
     """What `evaluate` runs."""
 
+    level: ClassVar[str | None]  # what the levels of its items count; None where they have none
+
     @property
     def name(self) -> str: ...
 
-    def items(self, count: int, seed: int) -> list[Item]:
-        """`count` items per bucket, the same for the same arguments."""
+    def items(self, count: int, seed: int) -> list[Any]:
+        """`count` items of each kind, the same for the same arguments."""
         ...
 
-    def summary(self, items: Sequence[Item], replies: Sequence[Reply]) -> dict[str, Any]:
-        """Figures of some items and their replies (with traces), as plain values."""
+    def settings(self, params: SamplingParams) -> Mapping[str, Setting]:
+        """The ways to put them, by name; `params` is the one that is meant for use."""
+        ...
+
+    def grade(self, item: Any, reply: Reply) -> dict[str, Grade]:
+        """What the reply to an item deserves, by name; the task's main grade first."""
+        ...
+
+    def clean(self, engine: Engine, item: Any) -> tuple[list[int], list[int]]:
+        """Ids of an item's prompt and of the canvas that answers it, end fill included."""
         ...
 
 
-@dataclass(frozen=True)
-class SudokuTask:
-    """Puzzles with one solution from grid classes that training never saw, in buckets by number of givens."""
-
-    name: str = "sudoku"
-    buckets: tuple[tuple[int, int], ...] = ((24, 25), (26, 29), (30, 46))
-
-    def items(self, count: int, seed: int) -> list[Item]:
-        rng = random.Random(f"sudoku task {seed}")
-        return [self._item(rng, low, high) for low, high in self.buckets for _ in range(count)]
-
-    def _item(self, rng: random.Random, low: int, high: int) -> Item:
-        givens = rng.randint(low, high)
-        while True:
-            grid = random_grid(rng)
-            if not is_held_out(grid):
-                continue
-            rank = dig(grid, rng, min_givens=givens)
-            if sum(place == NUM_CELLS for place in rank) == givens:
-                clues = "".join("." if p < NUM_CELLS else str(digit) for p, digit in zip(rank, grid, strict=True))
-                return Item(clues, "".join(map(str, grid)), f"{low}-{high} givens")
-
-    def summary(self, items: Sequence[Item], replies: Sequence[Reply]) -> dict[str, Any]:
-        """Boards solved, clues kept, right cells; denoising steps, and positions whose accepted token was revised."""
-        pairs = list(zip(items, replies, strict=True))
-        return {
-            "solved": rate(reply.text == item.answer for item, reply in pairs),
-            "valid": rate(not faults(item.prompt, reply.text) for item, reply in pairs),
-            "clues_kept": mean(_share_kept(item.prompt, reply.text) for item, reply in pairs),
-            "cells_right": mean(_share_equal(item.answer, reply.text) for item, reply in pairs),
-            "denoising_steps": mean(reply.usage.denoising_steps for reply in replies),
-            "converged": rate(all(reply.usage.converged) for reply in replies),
-            "revoked_cells": mean(_revoked(reply) for reply in replies),
-            "seconds": mean(reply.usage.seconds for reply in replies),
-        }
+def clean_canvas(engine: Engine, ids: list[int]) -> list[int]:
+    """The first canvas of a reply of these ids: the end token fills what they leave."""
+    end_id = engine.intake.end_ids(SamplingParams())[0]
+    length = engine.model.canvas_length
+    return (ids + [end_id] * length)[:length]
 
 
-def _share_kept(clues: str, answer: str) -> float:
-    given = [i for i, clue in enumerate(clues) if clue != "."]
-    return sum(answer[i : i + 1] == clues[i] for i in given) / len(given)
+def left_to_right(params: SamplingParams) -> SamplingParams:
+    """The same request to the same weights, one token after another; what only denoising knows is left out."""
+    kept = ("max_tokens", "min_tokens", "temperature", "top_k", "top_p", "logit_bias", "stop", "stop_token_ids")
+    return replace(
+        SamplingParams(decoding="autoregressive"), **{name: getattr(params, name) for name in (*kept, "ignore_eos")}
+    )
 
 
-def _share_equal(wanted: str, answer: str) -> float:
-    return sum(a == b for a, b in zip(wanted, answer, strict=False)) / len(wanted)
-
-
-def _revoked(reply: Reply) -> int:
-    drafts = [event for event in reply.trace.events if isinstance(event, Draft)]
-    return num_revoked(drafts, reply.token_ids)
+def steps_per_canvas(reply: Reply) -> float | None:
+    """Denoising steps that a canvas of the reply took; None for one written left to right."""
+    return reply.usage.denoising_steps / reply.usage.canvases if reply.usage.canvases else None

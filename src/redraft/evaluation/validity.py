@@ -226,6 +226,30 @@ def _reason(error: Exception) -> str:
     return re.sub(r"\d+", "n", re.sub(r"#\S*", "#", str(error)))[:120]
 
 
+def measured(options: Any, command: str) -> Iterator[dict[str, Any]]:
+    """Results, again and again until all replies are judged; `options` as `main` parses them."""
+    file = options.schemas or (data_file() if data_file().is_file() else None)
+    extra, refused = schema_cases(file, options.distinct, options.seed)
+    cases = [*regex_cases(), *template_cases(), *infill_cases()]
+    cases += [schema_case(name, schema) for name, schema in SCHEMAS.items()]
+    facts = {
+        "command": command,
+        "seed": options.seed,
+        "asked": options.replies,
+        "model": options.model or f"random weights, tokenizer of {options.random_weights.name}",
+        "versions": versions(),
+        "machine": platform.machine(),
+        "schemas": {"built in": len(SCHEMAS), "of the file": len(extra), "refused": dict(refused.most_common())},
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        name = options.model or str(random_directory(options.random_weights, Path(directory)))
+        engines = [redraft.load(name, dtype=dtype, max_batch=BATCH) for dtype in ("float32", "bfloat16")]
+        for figures in measure(engines, cases, extra, options):
+            yield facts | figures
+        for engine in engines:
+            engine.close()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints the figures as JSON; 1 where a reply was not valid."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -239,30 +263,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--distinct", type=int, default=150, help="most schemas taken from that file")
     parser.add_argument("--out", type=Path, help="also write the JSON there")
     options = parser.parse_args(arguments)
-    file = options.schemas or (data_file() if data_file().is_file() else None)
-    extra, refused = schema_cases(file, options.distinct, options.seed)
-    cases = [*regex_cases(), *template_cases(), *infill_cases()]
-    cases += [schema_case(name, schema) for name, schema in SCHEMAS.items()]
-    facts = {
-        "command": shlex.join(["python", "-m", "redraft.evaluation.validity", *(arguments or sys.argv[1:])]),
-        "seed": options.seed,
-        "asked": options.replies,
-        "model": options.model or f"random weights, tokenizer of {options.random_weights.name}",
-        "versions": versions(),
-        "machine": platform.machine(),
-        "schemas": {"built in": len(SCHEMAS), "of the file": len(extra), "refused": dict(refused.most_common())},
-    }
-    results: dict[str, Any] = facts
-    with tempfile.TemporaryDirectory() as directory:
-        name = options.model or str(random_directory(options.random_weights, Path(directory)))
-        engines = [redraft.load(name, dtype=dtype, max_batch=BATCH) for dtype in ("float32", "bfloat16")]
-        for figures in measure(engines, cases, extra, options):
-            results = facts | figures
-            sys.stderr.write(f"{figures['replies']} replies, {len(figures['invalid'])} invalid\n")
-            if options.out:
-                write_results(results, options.out)
-        for engine in engines:
-            engine.close()
+    command = shlex.join(["python", "-m", "redraft.evaluation.validity", *(arguments or sys.argv[1:])])
+    results: dict[str, Any] = {}
+    for results in measured(options, command):
+        sys.stderr.write(f"{results['replies']} replies, {len(results['invalid'])} invalid\n")
+        if options.out:
+            write_results(results, options.out)
     sys.stdout.write(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return int(bool(results["invalid"]))
 
