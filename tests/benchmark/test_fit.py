@@ -30,10 +30,16 @@ def test_a_card_of_80_gb_holds_the_released_model_in_bf16_and_not_in_fp32(releas
 
 
 def test_the_context_fills_what_weights_and_a_step_leave(released):
-    one = fit(released, 60 * 10**9, "bfloat16")
-    room = 60 * 10**9 - one.weights - one.working
+    one = fit(released, 54 * 10**9, "bfloat16")
+    room = 54 * 10**9 - one.weights - one.working - one.cache_of_window
     assert one.context % released.canvas_length == 0
     assert one.context * one.cache_per_token <= room < (one.context + released.canvas_length) * one.cache_per_token
+
+
+def test_a_context_within_the_window_pays_for_every_layer(released):
+    memory = fit(released, 0, "bfloat16").weights + fit(released, 0, "bfloat16").working + 200 * 10**6
+    per_token = 2 * (102_400 + 10_240)
+    assert fit(released, memory, "bfloat16").context == 200 * 10**6 // per_token // 256 * 256
 
 
 def test_the_context_stops_at_the_checkpoints_own(released):

@@ -33,6 +33,12 @@ def test_both_precisions_get_a_plain_verdict(run):
     assert max(map(len, lines)) <= 80
 
 
+def test_the_self_test_says_what_it_found(run):
+    record = json.loads(run("check", "redraft-sudoku", "--self-test", "--json").stdout)["self_test"]
+    assert record == {"num_replies": 8, "num_equal": 8, "holds": True}
+    assert "does not depend on its company (8 of 8 equal)" in run("check", "redraft-sudoku", "--self-test").stdout
+
+
 def test_a_model_that_is_not_there_is_an_error(run):
     done = run("check", "./nothing")
     assert done.exit_code == 1

@@ -12,6 +12,7 @@ import redraft
 from redraft import SamplingParams
 from redraft.config import EngineConfig
 from redraft.engine.engine import Engine
+from redraft.engine.selftest import batch_invariance
 
 CONFIGS = {
     "one chunk a step": EngineConfig(max_batch=8),
@@ -96,3 +97,14 @@ def test_the_plain_loop_gives_the_same_tokens_after_a_long_prompt(text_directory
     reply = engine.generate(SHARED, SamplingParams(max_tokens=100, max_denoising_steps=5, seed=11, min_tokens=0))
     assert list(reply.token_ids) == plain
     assert reply.usage.forward_passes == reply.usage.denoising_steps, "folded commits are no passes"
+
+
+def test_the_self_test_holds_on_this_machine(engines):
+    assert batch_invariance(engines["one chunk a step"]).holds
+
+
+def test_the_self_test_notices_a_reply_that_depends_on_its_company(text_directory):
+    with _engine(text_directory, EngineConfig()) as engine:
+        hidden = engine.model.hidden
+        engine.model.hidden = lambda batch, routings=None: hidden(batch, routings) * (1 + 0.01 * len(batch.segments))
+        assert not batch_invariance(engine).holds

@@ -6,7 +6,7 @@ import torch
 
 from redraft.checkpoint.config import read_config
 from redraft.checkpoint.fetch import resolve
-from redraft.config import LayerConfig, ModelConfig
+from redraft.config import PREFILL_CHUNK, LayerConfig, ModelConfig
 from redraft.model.transformer import DiffusionTransformer
 
 RELEASED = "google/diffusiongemma-26B-A4B-it"
@@ -22,7 +22,8 @@ class Fit:
 
     dtype: str
     weights: int
-    cache_per_token: int
+    cache_per_token: int  # in full layers
+    cache_of_window: int  # in sliding layers, of one request
     working: int  # estimate, one request
     context: int
 
@@ -51,14 +52,23 @@ def fit(config: ModelConfig, memory: int, dtype: str) -> Fit:
     """
     size = DTYPES[dtype]
     weights = num_parameters(config) * size
-    per_token = sum(2 * layer.num_kv_heads * layer.head_dim for layer in config.layers) * size
+    full, sliding = (
+        sum(2 * layer.num_kv_heads * layer.head_dim for layer in config.layers if layer.is_sliding == kind) * size
+        for kind in (False, True)
+    )
     working = _ARRAYS_PER_STEP * 4 * config.canvas_length * config.vocab_size
-    room = max(0, memory - weights - working) // per_token
-    context = min(room, config.max_position_embeddings) // config.canvas_length * config.canvas_length
+    room = max(0, memory - weights - working)
+    # Sliding layers hold a window and what one pass adds, whatever the context.
+    most_sliding = config.sliding_window + max(PREFILL_CHUNK, 2 * config.canvas_length)
+    tokens = room // (full + sliding)
+    if tokens > most_sliding:
+        tokens = (room - most_sliding * sliding) // full
+    context = min(tokens, config.max_position_embeddings) // config.canvas_length * config.canvas_length
     return Fit(
         dtype=dtype,
         weights=weights,
-        cache_per_token=per_token,
+        cache_per_token=full,
+        cache_of_window=most_sliding * sliding,
         working=working,
         context=context if context >= 2 * config.canvas_length else 0,
     )

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from redraft.checkpoint.fetch import shipped_models
-from redraft.cli.options import json_option
+from redraft.cli.options import default_model, json_option
 from redraft.cli.output import print_json, waiting
 
 if TYPE_CHECKING:
     from redraft.benchmark.fit import Fit
     from redraft.benchmark.machine import Machine
+    from redraft.engine.selftest import SelfTest
 
 
 @click.command(short_help="This machine, and whether a model fits it.")
 @click.argument("model", required=False)
+@click.option("--self-test", is_flag=True, help="Load the model and see whether replies depend on their company here.")
 @json_option
-def check(model: str | None, as_json: bool) -> None:
+def check(model: str | None, self_test: bool, as_json: bool) -> None:
     """Say what this machine has: device, memory, number formats, compiler, shipped models.
 
     With MODEL (a shipped model, a directory or a hub id), also whether it fits, at which precision and with how much
@@ -29,12 +31,15 @@ def check(model: str | None, as_json: bool) -> None:
 
         machine = this_machine()
         config = config_of(model) if model else None
+    promise = _self_test(model or default_model()) if self_test else None
     fits = [fit(config, machine.memory_free, dtype) for dtype in DTYPES] if config else []
     if as_json:
         record: dict[str, Any] = {**asdict(machine), "shipped_models": shipped_models()}
         if config:
             sizes = {"model": model, "parameters": num_parameters(config), "canvas_length": config.canvas_length}
             record["fit"] = {**sizes, "precisions": [{**asdict(one), "fits": one.fits} for one in fits]}
+        if promise:
+            record["self_test"] = {**asdict(promise), "holds": promise.holds}
         print_json(record)
         return
     for name, text in _facts(machine):
@@ -44,6 +49,18 @@ def check(model: str | None, as_json: bool) -> None:
         click.echo(f"\n{model}: {_short(num_parameters(config))} parameters, context up to {longest} tokens")
         for one in fits:
             click.echo(_verdict(one, machine))
+    if promise:
+        words = "does not depend" if promise.holds else "depends"
+        click.echo(f"\nself-test: a reply {words} on its company ({promise.num_equal} of {promise.num_replies} equal)")
+
+
+def _self_test(model: str) -> "SelfTest":
+    with waiting(f"testing {model} ..."):
+        from redraft import load
+        from redraft.engine.selftest import batch_invariance
+
+        with load(model) as engine:
+            return batch_invariance(engine)
 
 
 def _facts(machine: "Machine") -> list[tuple[str, str]]:
@@ -65,8 +82,8 @@ def _facts(machine: "Machine") -> list[tuple[str, str]]:
 
 def _verdict(fit: "Fit", machine: "Machine") -> str:
     needs = (
-        f"weights {_short(fit.weights)}B, cache {_short(fit.cache_per_token)}B a token, "
-        f"about {_short(fit.working)}B to work in"
+        f"weights {_short(fit.weights)}B, cache {_short(fit.cache_of_window)}B + {_short(fit.cache_per_token)}B/token, "
+        f"{_short(fit.working)}B to work in"
     )
     free = f"{_short(machine.memory_free)}B"
     verdict = f"fits in {free} with {fit.context} tokens of context" if fit.fits else f"does not fit in {free}"
