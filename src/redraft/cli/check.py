@@ -56,7 +56,7 @@ def check(model: str | None, self_test: bool, as_json: bool) -> None:
 
 def _self_test(model: str) -> "SelfTest":
     with waiting(f"testing {model} ..."):
-        from redraft import load
+        from redraft.engine.loading import load
         from redraft.engine.selftest import batch_invariance
 
         with load(model) as engine:
