@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from redraft.config import GenerationDefaults, SamplingParams
-from redraft.diffusion.predict import LogitRule, draw_logits, predict, tempered_logits
+from redraft.diffusion.predict import (
+    Asked,
+    LogitRule,
+    draw_logits,
+    not_numbers,
+    predict,
+    predict_batch,
+    tempered_logits,
+)
 from redraft.diffusion.process import CounterDraws, GeneratorDraws, Place
 from redraft.errors import InvalidRequest, ModelFailure
 
@@ -163,9 +171,34 @@ def test_one_row_predicts_what_it_predicts_in_its_canvas():
     assert torch.equal(alone.entropy, canvas.entropy[8:9])
 
 
-def test_the_signal_is_made_from_the_tempered_logits():
-    result = predict(logits(), 0.6, rule(), DRAWS, PLACE, signal=lambda tempered: tempered[:, :2] * 2)
-    assert torch.equal(result.signal, (logits() / 0.6)[:, :2] * 2)
+def test_requests_of_one_batch_are_predicted_as_each_alone():
+    asked = [
+        Asked(num_rows=rows, temperature=0.4 + i / 10, rule=rule(**params), draws=CounterDraws(i), place=Place(i, 2))
+        for i, (rows, params) in enumerate(
+            [
+                (5, {}),
+                (1, {"temperature": 0.5, "logit_bias": {4: 2.0, 5: -100}}),
+                (9, {"temperature": 0}),
+                (3, {"top_k": 2, "logprobs": 3, "min_tokens": 2}),
+            ]
+        )
+    ]
+    values = [logits(one.num_rows, seed=i) for i, one in enumerate(asked)]
+    for one, own, got in zip(asked, values, predict_batch(torch.cat(values), asked), strict=True):
+        alone = predict(own, one.temperature, one.rule, one.draws, one.place)
+        for name in ("entropy", "sample", "best", "signal", "best_logprob"):
+            assert torch.equal(getattr(got, name), getattr(alone, name)), name
+        assert (got.top is None) == (alone.top is None)
+
+
+def test_a_batch_marks_the_rows_that_are_not_numbers_and_spares_the_others():
+    values = logits(6)
+    values[4, 1] = math.inf
+    asked = [Asked(num_rows=3, temperature=0.6, rule=rule(), draws=DRAWS, place=PLACE)] * 2
+    fine, bad = predict_batch(values, asked)
+    assert fine.entropy.isfinite().all()
+    assert bad.entropy.isnan().tolist() == [False, True, False]
+    assert "1 positions (first: 1)" in str(not_numbers(bad, PLACE))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_the_first_step_never_stops():
     ],
 )
 def test_stability_wants_that_many_equal_earlier_argmaxes(canvases, expected):
-    assert StableAndConfident(3, 1.0)(history(*canvases), make([1, 2], [0.0, 0.0])) is expected
+    assert StableAndConfident(3, 1.0)(history(*canvases), make([1, 2], [0.0, 0.0])).item() is expected
 
 
 def test_without_a_constraint_positions_after_a_stop_token_count():

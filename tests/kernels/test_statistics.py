@@ -56,7 +56,7 @@ def test_a_row_that_is_not_numbers_has_no_log_normaliser_and_spares_its_neighbou
 def test_the_input_is_left_as_it_was():
     tempered = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     before = tempered.clone()
-    token_statistics(tempered, torch.full((3,), 0.5), draw_temperature=0.3)
+    token_statistics(tempered, torch.full((3,), 0.5), draw_temperatures=torch.full((3,), 0.3))
     assert torch.equal(tempered, before)
 
 
@@ -91,7 +91,7 @@ def test_draws_follow_the_distribution_at_the_draw_temperature(draw_temperature)
     num_draws = 40_000
     logits = torch.tensor([0.3, -1.0, 0.0, 1.2, -math.inf])
     uniforms = torch.rand(num_draws, generator=torch.Generator().manual_seed(1))
-    statistics = token_statistics(logits.expand(num_draws, 5), uniforms, draw_temperature)
+    statistics = token_statistics(logits.expand(num_draws, 5), uniforms, torch.full((num_draws,), draw_temperature))
     counts = torch.bincount(statistics.sample, minlength=5).double()
     expected = (logits.double() / draw_temperature).softmax(dim=0) * num_draws
     assert counts[4] == 0
@@ -100,7 +100,7 @@ def test_draws_follow_the_distribution_at_the_draw_temperature(draw_temperature)
 
 def test_entropy_and_argmax_do_not_see_the_draw_temperature():
     tempered = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
-    plain, hot = token_statistics(tempered), token_statistics(tempered, torch.full((4,), 0.5), 2.0)
+    plain, hot = token_statistics(tempered), token_statistics(tempered, torch.full((4,), 0.5), torch.full((4,), 2.0))
     assert torch.equal(plain.entropy, hot.entropy)
     assert torch.equal(plain.best, hot.best)
 

@@ -37,7 +37,7 @@ class FilledRules:
     schedule: Callable[[float], float]  # noise proportion -> temperature
     accept: Callable[[Prediction], Bool[Tensor, "C"]]
     renoise: Callable[..., Int[Tensor, "C"]]  # (canvas, prediction, accepted, noise) -> next canvas
-    stop: Callable[[History, Prediction], bool]
+    stop: Callable[[History, Prediction], bool | Tensor]
     commit: Callable[[Prediction], list[int]]
 
 
@@ -48,7 +48,7 @@ class Rules:
     schedule: Callable[[float], float] | None = None
     accept: Callable[[Prediction], Bool[Tensor, "C"]] | None = None
     renoise: Callable[..., Int[Tensor, "C"]] | None = None
-    stop: Callable[[History, Prediction], bool] | None = None
+    stop: Callable[[History, Prediction], bool | Tensor] | None = None
     commit: Callable[[Prediction], list[int]] | None = None
 
     def filled(self, params: SamplingParams, stop_ids: tuple[int, ...]) -> FilledRules:

@@ -5,8 +5,9 @@ and self-conditioning always speak of the same distribution.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -76,6 +77,24 @@ class LogitRule:
         return self.top_k is not None or (self.top_p is not None and self.top_p < 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How one request wants its rows among a batch's logits to be read."""
+
+    num_rows: int
+    temperature: float  # the schedule's
+    rule: LogitRule
+    draws: Draws
+    place: Place
+    num_committed: int = 0  # the reply's tokens before row 0
+
+    def uniforms(self) -> Float[Tensor, "R"] | None:
+        """One number per row for the draw; None where the draw is the argmax, or made from cut or generator draws."""
+        if self.rule.temperature == 0 or self.rule.cuts_draw:
+            return None
+        return self.draws.uniforms(self.place, self.num_rows)
+
+
 def predict(
     logits: Float[Tensor, "C V"],
     temperature: float,
@@ -84,50 +103,104 @@ def predict(
     place: Place,
     *,
     num_committed: int = 0,
-    signal: Callable[[Float[Tensor, "C V"]], Float[Tensor, "C _"]] = lambda tempered: tempered,
 ) -> Prediction:
-    """The Prediction of one canvas (or of one position, autoregressively) from softcapped fp32 logits, left unchanged.
-
-    `temperature` is the schedule's; `num_committed` counts the reply's tokens before row 0; `signal` turns the tempered
-    logits into what the next denoise takes. One row's result depends on that row only. Raises ModelFailure on NaN.
-    """
-    tempered = tempered_logits(logits, temperature, rule, num_committed)
-    draws_best = rule.temperature == 0
-    uniforms = None if draws_best or rule.cuts_draw else draws.uniforms(place, len(logits))
-    statistics = token_statistics(tempered, uniforms, rule.temperature or 1.0)
-    check_numbers(statistics, place)
-    if draws_best:
-        sample = statistics.best
-    elif statistics.sample is not None:
-        sample = statistics.sample
-    else:
-        sample = draws.tokens(draw_logits(tempered, rule), place)
-    return Prediction(
-        entropy=statistics.entropy,
-        sample=sample,
-        best=statistics.best,
-        signal=signal(tempered),
-        free=torch.ones_like(sample, dtype=torch.bool),
-        best_logprob=statistics.best_logprob,
-        top=None if rule.num_top is None else top_logprobs(tempered, statistics.log_normaliser, rule.num_top),
+    """The Prediction of one canvas from softcapped fp32 logits, left unchanged; ModelFailure on NaN (one host sync)."""
+    asked = Asked(
+        num_rows=len(logits),
+        temperature=temperature,
+        rule=rule,
+        draws=draws,
+        place=place,
+        num_committed=num_committed,
     )
+    (prediction,) = predict_batch(logits.clone(), [asked])
+    if prediction.entropy.isnan().any():
+        raise not_numbers(prediction, place)
+    return prediction
+
+
+def predict_batch(logits: Float[Tensor, "R V"], asked: Sequence[Asked]) -> list[Prediction]:
+    """One Prediction per request from the softcapped fp32 logits of all, which become the tempered ones, in place.
+
+    A row's result depends on that row only. Never waits for the device and raises nothing: where a row held NaN or
+    +inf its entropy is NaN, and its caller refuses it (`not_numbers`).
+    """
+    sizes = [one.num_rows for one in asked]
+    parts = logits.split(sizes)
+    for part, one in zip(parts, asked, strict=True):
+        temper(part, one.temperature, one.rule, one.num_committed)
+    uniforms = [one.uniforms() for one in asked]
+    statistics = token_statistics(logits, *_joined(logits, asked, uniforms)).split(sizes)
+    return [
+        Prediction(
+            entropy=found.entropy,
+            sample=_sample(part, found, one, given is not None),
+            best=found.best,
+            signal=part,
+            free=torch.ones_like(found.best, dtype=torch.bool),
+            best_logprob=found.best_logprob,
+            top=None if one.rule.num_top is None else top_logprobs(part, found.log_normaliser, one.rule.num_top),
+        )
+        for part, found, one, given in zip(parts, statistics, asked, uniforms, strict=True)
+    ]
+
+
+def _joined(
+    logits: Float[Tensor, "R V"], asked: Sequence[Asked], uniforms: Sequence[Tensor | None]
+) -> tuple[Float[Tensor, "R"] | None, Float[Tensor, "R"] | None]:
+    """The uniforms of all rows, and their draw temperatures where one is not 1; rows drawn otherwise get zeros."""
+    if all(given is None for given in uniforms):
+        return None, None
+    rows = [logits.new_zeros(one.num_rows) if u is None else u for one, u in zip(asked, uniforms, strict=True)]
+    if all(one.rule.temperature in (0, 1) for one in asked):
+        return torch.cat(rows), None
+    return torch.cat(rows), torch.cat([logits.new_full((a.num_rows,), a.rule.temperature or 1.0) for a in asked])
+
+
+def _sample(
+    tempered: Float[Tensor, "C V"], statistics: Statistics, one: Asked, gave_uniforms: bool
+) -> Int[Tensor, "C"]:
+    """The draw of one request, from its own rows."""
+    if gave_uniforms:
+        assert statistics.sample is not None
+        return statistics.sample
+    if one.rule.temperature == 0:
+        return statistics.best
+    # A torch.Generator cannot draw from NaN; such a row is refused later.
+    is_bad = statistics.entropy.isnan().unsqueeze(-1)
+    return one.draws.tokens(draw_logits(tempered, one.rule).masked_fill(is_bad, 0.0), one.place)
 
 
 def tempered_logits(
     logits: Float[Tensor, "C V"], temperature: float, rule: LogitRule, num_committed: int = 0
 ) -> Float[Tensor, "C V"]:
     """(logits + bias) / temperature, a new tensor; -inf at banned ids, and at stop ids while the reply is too short."""
+    tempered = logits.clone()
+    temper(tempered, temperature, rule, num_committed)
+    return tempered
+
+
+def temper(logits: Float[Tensor, "C V"], temperature: float, rule: LogitRule, num_committed: int = 0) -> None:
+    """`tempered_logits` in place."""
     if rule.bias:
         ids, values = zip(*rule.bias, strict=True)
-        logits = logits.clone()
-        logits[:, list(ids)] += torch.tensor(values, device=logits.device)
-    tempered = logits / temperature
+        logits.index_add_(
+            1,
+            _placed(ids, torch.long, logits.device),
+            _placed(values, torch.float, logits.device).expand(len(logits), -1),
+        )
+    logits /= temperature
     if rule.banned_ids:
-        tempered[:, list(rule.banned_ids)] = -math.inf
+        logits.index_fill_(1, _placed(rule.banned_ids, torch.long, logits.device), -math.inf)
     num_short = rule.min_tokens - num_committed
     if num_short > 0 and rule.stop_ids:
-        tempered[:num_short, list(rule.stop_ids)] = -math.inf
-    return tempered
+        logits[:num_short].index_fill_(1, _placed(rule.stop_ids, torch.long, logits.device), -math.inf)
+
+
+@lru_cache(maxsize=64)
+def _placed(values: tuple[int | float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tuple of numbers as a tensor. Remembered: making one on a GPU waits for it, and a request asks every step."""
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def draw_logits(tempered: Float[Tensor, "C V"], rule: LogitRule) -> Float[Tensor, "C V"]:
@@ -160,12 +233,10 @@ def top_logprobs(
     return ids.gather(-1, by_value), values - log_normaliser.unsqueeze(-1)
 
 
-def check_numbers(statistics: Statistics, place: Place) -> None:
-    """Returns nothing; raises ModelFailure where a row of logits held NaN or +inf (one host sync)."""
-    is_bad = ~torch.isfinite(statistics.log_normaliser)
-    if is_bad.any():
-        positions = (is_bad.nonzero().flatten() + place.position).tolist()
-        raise ModelFailure(
-            f"logits of canvas {place.canvas_index}, denoising step {place.denoising_step} are not numbers at "
-            f"{len(positions)} positions (first: {positions[0]}): want finite values"
-        )
+def not_numbers(prediction: Prediction, place: Place) -> ModelFailure:
+    """The error of a prediction with rows of NaN, naming the place and their positions (one host sync)."""
+    positions = (prediction.entropy.isnan().nonzero().flatten() + place.position).tolist()
+    return ModelFailure(
+        f"logits of canvas {place.canvas_index}, denoising step {place.denoising_step} are not numbers at "
+        f"{len(positions)} positions (first: {positions[0]}): want finite values"
+    )

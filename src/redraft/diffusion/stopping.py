@@ -1,6 +1,7 @@
 """Rules that end a canvas before its step limit: stop(history, prediction) -> done?
 
-`history` holds the best canvases of this canvas's earlier denoising steps, oldest first.
+`history` holds the best canvases of this canvas's earlier denoising steps, oldest first. The answer is a bool, or a
+tensor of one, which an engine reads together with those of all its requests: one wait for the device per step.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from redraft.diffusion.predict import Prediction
-from redraft.shapes import Bool, Int, Tensor
+from redraft.shapes import Bool, Float, Int, Tensor
 
 History = Sequence[Int[Tensor, "C"]]
 
@@ -26,14 +27,14 @@ class StableAndConfident:
     confidence: float  # nats
     stop_ids: tuple[int, ...] | None = None
 
-    def __call__(self, history: History, prediction: Prediction) -> bool:
-        counted = self.counted(prediction)
-        if counted is not None and not counted.any():
-            return True
+    def __call__(self, history: History, prediction: Prediction) -> Bool[Tensor, ""]:
+        is_done = self.mean_entropy(prediction) < self.confidence
         if len(history) < self.stability:
-            return False
-        is_stable = all(torch.equal(earlier, prediction.best) for earlier in history[-self.stability :])
-        return is_stable and self.mean_entropy(prediction) < self.confidence
+            is_done = torch.zeros_like(is_done)
+        for earlier in history[-self.stability :]:
+            is_done = is_done & (earlier == prediction.best).all()
+        counted = self.counted(prediction)
+        return is_done if counted is None else is_done | ~counted.any()
 
     def counted(self, prediction: Prediction) -> Bool[Tensor, "C"] | None:
         """Positions that count; None: all of them."""
@@ -43,9 +44,9 @@ class StableAndConfident:
         is_stop = torch.isin(prediction.best, stop_ids)
         return prediction.free & (is_stop.cumsum(dim=0) == 0)
 
-    def mean_entropy(self, prediction: Prediction) -> float:
+    def mean_entropy(self, prediction: Prediction) -> Float[Tensor, ""]:
         """Mean over the positions that count, nats; 0 where none does."""
         counted = self.counted(prediction)
         if counted is None:
-            return prediction.entropy.mean().item()
-        return prediction.entropy[counted].mean().item() if counted.any() else 0.0
+            return prediction.entropy.mean()
+        return prediction.entropy.masked_fill(~counted, 0.0).sum() / counted.sum().clamp(min=1)

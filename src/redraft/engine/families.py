@@ -1,24 +1,22 @@
 """The families of the shipped engine: block diffusion with uniform noise, and left-to-right decoding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from redraft.config import PREFILL_CHUNK
-from redraft.constraints.inference import ConstrainedRows, label_probabilities, predict_many
-from redraft.diffusion.predict import Prediction, predict, tempered_logits
+from redraft.constraints.inference import label_probabilities
+from redraft.diffusion.predict import Asked, Prediction, not_numbers, predict_batch, tempered_logits
 from redraft.diffusion.process import Place
-from redraft.diffusion.schedule import noise_proportion
 from redraft.engine.model_state import Outcome, Run, StepRecord, Work
+from redraft.engine.predicting import Verdict, judged, place_of, temperature_of
 from redraft.engine.request import Phase, Request
 from redraft.engine.steering import AutomatonSteering, Committed
-from redraft.errors import ModelFailure, RedraftError
-from redraft.kernels.random import Stream
+from redraft.errors import RedraftError
 from redraft.model.masks import Role
 from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Float, Int, Tensor
-
-DRAW_STREAMS = (Stream.EDGE, Stream.CLASS, Stream.TOKEN)  # of a joint draw under a constraint
 
 
 class BlockDiffusion:
@@ -47,13 +45,13 @@ class BlockDiffusion:
         return works
 
     def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
-        """See ModelFamily. Canvases under a constraint are predicted together, the others one by one."""
+        """See ModelFamily. All canvases are predicted together."""
         prompt_logits = [take_encoded(self.model, run) for run in runs]
         denoised = {run.request: run.hidden[-1] for run in runs if run.works[-1].role is Role.DENOISE}
-        predictions = predict_canvases(self.model, denoised)
+        verdicts = judged(self.model, denoised)
         return [
-            self._denoised(run.request, predictions[run.request])
-            if run.request in predictions
+            self._denoised(run.request, verdicts[run.request])
+            if run.request in verdicts
             else Outcome(prompt_logits=logits)
             for run, logits in zip(runs, prompt_logits, strict=True)
         ]
@@ -66,10 +64,11 @@ class BlockDiffusion:
             canvas = request.steering.start_canvas(canvas, request.num_tokens_left)
         return canvas
 
-    def _denoised(self, request: Request, prediction: Prediction | RedraftError) -> Outcome | RedraftError:
-        """One denoising step: accept, renoise, stop?"""
-        if isinstance(prediction, RedraftError):
-            return prediction
+    def _denoised(self, request: Request, verdict: Verdict | RedraftError) -> Outcome | RedraftError:
+        """One denoising step: accept, then renoise or finish."""
+        if isinstance(verdict, RedraftError):
+            return verdict
+        prediction, is_done = verdict.prediction, verdict.is_done
         rules, num_steps = request.rules, request.params.max_denoising_steps
         assert rules is not None and request.canvas is not None
         request.num_denoising_steps += 1
@@ -82,11 +81,9 @@ class BlockDiffusion:
             previous_best=request.history[-1] if request.history else None,
             temperature=temperature_of(request),
         )
-        is_done = rules.stop(request.history, prediction)
         if is_done or request.denoising_step + 1 == num_steps:
             return self._finish_canvas(request, record, is_done)
-        place = Place(request.canvas_index, request.denoising_step)
-        noise = request.draws.noise(place, request.canvas_length, self.model.vocab_size)
+        noise = request.draws.noise(place_of(request), request.canvas_length, self.model.vocab_size)
         canvas = rules.renoise(request.canvas, prediction, accepted, noise)
         # Only now: a canvas that ends here needs no signal.
         signal = self.model.soft_embedding(prediction.signal)
@@ -155,97 +152,66 @@ class Autoregressive:
         return encoding_works(request, self.prefill_chunks)
 
     def absorb(self, runs: Sequence[Run]) -> list[Outcome | RedraftError]:
-        """See ModelFamily."""
-        return [self._absorb(run) for run in runs]
+        """See ModelFamily. The row of a request's last known token says what comes next."""
+        encoded = {run.request: Outcome(prompt_logits=take_encoded(self.model, run)) for run in runs}
+        last = {run.request: run.hidden[-1][-1:] for run in runs if run.request.pending is None}
+        tokens = self._next_tokens(last) if last else {}
+        return [
+            self._decoded(request, outcome, tokens[request]) if request in tokens else outcome
+            for request, outcome in encoded.items()
+        ]
 
-    def _absorb(self, run: Run) -> Outcome | RedraftError:
-        """The row of the last known token says what comes next."""
-        request = run.request
-        prompt_logits = take_encoded(self.model, run)
-        if request.pending is not None:
-            return Outcome(prompt_logits=prompt_logits)
-        index = len(request.token_ids)
-        logits, steering = self.model.head(run.hidden[-1][-1:]), request.steering
-        if steering is not None:
-            assert isinstance(steering, AutomatonSteering), "an infill is never decoded left to right"
-            logits = steering.masked(logits, request.num_tokens_left)
-        try:
-            place = Place(0, 0, index)
-            prediction = predict(logits, 1.0, request.logit_rule, request.draws, place, num_committed=index)
-        except RedraftError as error:
-            return error
-        # The draw is what this way of decoding commits.
-        token_id = int(prediction.sample)
+    def _next_tokens(
+        self, last: dict[Request, Float[Tensor, "1 D"]]
+    ) -> dict[Request, tuple[Prediction, int] | RedraftError]:
+        """The next token of each request, or the error that ends it; reads from the device once for all."""
+        logits = self.model.head(torch.cat(list(last.values())))
+        for row, request in zip(logits.split(1), last, strict=True):
+            if request.steering is not None:
+                assert isinstance(request.steering, AutomatonSteering), "an infill is never decoded left to right"
+                row.copy_(request.steering.masked(row, request.num_tokens_left))
+        asked = [_next_asked(request) for request in last]
+        predictions = predict_batch(logits, asked)
+        facts = torch.stack([torch.cat((each.sample, each.entropy.isnan())) for each in predictions]).tolist()
+        return {
+            request: not_numbers(prediction, one.place) if is_bad else (prediction, token_id)
+            for request, one, prediction, (token_id, is_bad) in zip(last, asked, predictions, facts, strict=True)
+        }
+
+    def _decoded(
+        self, request: Request, outcome: Outcome, step: tuple[Prediction, int] | RedraftError
+    ) -> Outcome | RedraftError:
+        """The draw is what this way of decoding commits."""
+        if isinstance(step, RedraftError):
+            return step
+        (prediction, token_id), steering = step, request.steering
         request.decoded(token_id, prediction.sample)
-        is_complete = steering.take(token_id) if steering is not None else token_id in request.stop_ids
+        is_complete = token_id in request.stop_ids
+        if isinstance(steering, AutomatonSteering):
+            is_complete = steering.take(token_id)
         if is_complete:
             request.finish("stop")
         elif request.num_tokens_left == 0:
             request.finish("length" if steering is None else "stop")
-        return Outcome(
+        return replace(
+            outcome,
             committed=Committed([token_id], is_complete),
             logprobs=torch.log_softmax(prediction.signal, dim=-1)[:, token_id],
             top=prediction.top,
-            prompt_logits=prompt_logits,
         )
 
 
-def predict_canvases(
-    model: DiffusionTransformer, denoised: Mapping[Request, Float[Tensor, "C D"]]
-) -> dict[Request, Prediction | RedraftError]:
-    """The Prediction of each canvas from its hidden rows, or the error that ends its request."""
-    free = {r: _predict_free(model, r, hidden) for r, hidden in denoised.items() if r.steering is None}
-    steered = {r: _constrained_rows(model, r, hidden) for r, hidden in denoised.items() if r.steering is not None}
-    return free | (_predict_steered(steered) if steered else {})
-
-
-def temperature_of(request: Request) -> float:
-    """The schedule's temperature at the request's denoising step."""
-    assert request.rules is not None
-    return request.rules.schedule(noise_proportion(request.denoising_step, request.params.max_denoising_steps))
-
-
-def _predict_free(
-    model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "C D"]
-) -> Prediction | RedraftError:
-    try:
-        return predict(
-            model.head(hidden),
-            temperature_of(request),
-            request.logit_rule,
-            request.draws,
-            Place(request.canvas_index, request.denoising_step),
-            num_committed=len(request.token_ids),
-        )
-    except RedraftError as error:
-        return error
-
-
-def _constrained_rows(model: DiffusionTransformer, request: Request, hidden: Float[Tensor, "C D"]) -> ConstrainedRows:
-    rule = request.logit_rule
-    assert request.steering is not None
-    place = Place(request.canvas_index, request.denoising_step)
-    return ConstrainedRows(
-        tempered=tempered_logits(model.head(hidden), temperature_of(request), rule),
-        placed=request.steering.placed,
-        uniforms=torch.stack([request.draws.uniforms(place, len(hidden), stream) for stream in DRAW_STREAMS]),
-        draw_temperature=rule.temperature,
-        num_top=rule.num_top,
+def _next_asked(request: Request) -> Asked:
+    """How the row after the tokens of the reply so far is read."""
+    index = len(request.token_ids)
+    return Asked(
+        num_rows=1,
+        temperature=1.0,
+        rule=request.logit_rule,
+        draws=request.draws,
+        place=Place(0, 0, index),
+        num_committed=index,
     )
-
-
-def _predict_steered(rows: Mapping[Request, ConstrainedRows]) -> dict[Request, Prediction | RedraftError]:
-    """All constrained canvases in one pass; one whose logits are not numbers fails alone."""
-    try:
-        steps = dict(zip(rows, predict_many(list(rows.values())), strict=True))
-    except ModelFailure as error:
-        if len(rows) == 1:
-            return dict.fromkeys(rows, error)
-        return {request: _predict_steered({request: own})[request] for request, own in rows.items()}
-    for request, step in steps.items():
-        assert request.steering is not None
-        request.steering.observe(step)
-    return {request: step.prediction for request, step in steps.items()}
 
 
 def encoding_works(request: Request, prefill_chunks: int) -> list[Work]:

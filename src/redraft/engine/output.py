@@ -106,7 +106,7 @@ class Output:
             step.previous_best,
             Place(step.canvas_index, step.denoising_step),
             temperature=step.temperature,
-            mean_entropy=stop_rule.mean_entropy(step.prediction),
+            mean_entropy=stop_rule.mean_entropy(step.prediction).item(),
             stop_ids=request.stop_ids,
             decode=self._tokenizer.decode,
         )

@@ -21,13 +21,22 @@ class Statistics:
     log_normaliser: Float[Tensor, "R"]
     sample: Int[Tensor, "R"] | None  # None where no uniforms were given
 
+    def split(self, sizes: list[int]) -> list["Statistics"]:
+        """The statistics of successive stretches of rows; views."""
+        samples = [None] * len(sizes) if self.sample is None else self.sample.split(sizes)
+        others = (self.entropy, self.best, self.best_logprob, self.log_normaliser)
+        return [Statistics(*parts) for parts in zip(*(one.split(sizes) for one in others), samples, strict=True)]
+
 
 def token_statistics(
-    tempered: Float[Tensor, "R V"], uniforms: Float[Tensor, "R"] | None = None, draw_temperature: float = 1.0
+    tempered: Float[Tensor, "R V"],
+    uniforms: Float[Tensor, "R"] | None = None,
+    draw_temperatures: Float[Tensor, "R"] | None = None,
 ) -> Statistics:
     """Entropy, argmax, log-normaliser and one draw per row of fp32 logits; -inf marks an id that cannot be.
 
-    `draw_temperature` (> 0) divides the logits once more for the draw alone. A row's result depends on that row only.
+    A draw temperature (> 0; None: 1) divides a row's logits once more for the draw alone. A row's result depends on
+    that row only.
     """
     peak, best = tempered.max(dim=-1)
     shifted = (tempered - peak.unsqueeze(-1)).clamp_(min=_FLOOR)
@@ -36,7 +45,7 @@ def token_statistics(
     log_total = total.log()
     sample = None
     if uniforms is not None:
-        draw_weights = weights if draw_temperature == 1.0 else (shifted / draw_temperature).exp_()
+        draw_weights = weights if draw_temperatures is None else (shifted / draw_temperatures.unsqueeze(-1)).exp_()
         sample = inverse_cdf(draw_weights, uniforms, best)
     # The peak weighs 1, so log_total >= 0 and every product is <= 0: the entropy cannot come out negative.
     entropy = log_total - shifted.mul_(weights).sum(dim=-1) / total
