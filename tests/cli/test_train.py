@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from redraft.cli import train as train_module
+from redraft.training import metrics
 from redraft.training import run as training
 
 
@@ -22,7 +23,7 @@ def calls(monkeypatch):
         trainer.update = 70
 
     monkeypatch.setattr(training, "run", run)
-    monkeypatch.setattr(training, "progress_line", str)
+    monkeypatch.setattr(metrics, "progress_line", str)
     monkeypatch.setattr(train_module, "resolve", lambda name: f"the directory of {name}")
     return made
 

@@ -13,7 +13,8 @@ from redraft.errors import InvalidRequest
 from redraft.model.moe import Routing
 from redraft.model.transformer import DiffusionTransformer, random_model
 from redraft.training.data import Group
-from redraft.training.objective import Objective, balance_loss, corrupt, spread_proportions, training_loss
+from redraft.training.noise import corrupt, spread_proportions
+from redraft.training.objective import Objective, balance_loss, training_loss
 
 V, C = 16, 6
 PLAIN = Objective(autoregressive=0.0, balance=0.0, self_conditioning=0.0)
@@ -54,28 +55,6 @@ def group(batch: int = 3, prompt_length: int = 5, seed: int = 0) -> Group:
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def test_proportions_are_one_per_interval():
-    proportions = spread_proportions(50, seeded()).sort().values
-    assert ((proportions * 50).long() == torch.arange(50)).all()
-
-
-def test_proportion_zero_keeps_and_one_replaces_by_any_id():
-    many = group(batch=400)
-    assert torch.equal(corrupt(many, torch.zeros(400), V, seeded()), many.canvas)
-    noisy = corrupt(many, torch.ones(400), V, seeded())
-    assert set(noisy.flatten().tolist()) == set(range(V))
-    # uniform over the whole vocabulary, so the truth itself is drawn one time in V
-    assert (noisy == many.canvas).float().mean().item() == pytest.approx(1 / V, abs=0.02)
-
-
-def test_fixed_positions_are_never_noised():
-    suffix = torch.arange(C) >= 2
-    fixed = replace(group(batch=50), is_fixed=suffix.expand(50, C))
-    noisy = corrupt(fixed, torch.ones(50), V, seeded())
-    assert torch.equal(noisy[:, 2:], fixed.canvas[:, 2:])
-    assert not torch.equal(noisy[:, :2], fixed.canvas[:, :2])
 
 
 def test_denoise_loss_is_plain_cross_entropy_over_every_canvas_position(model):

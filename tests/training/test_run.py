@@ -12,8 +12,10 @@ import torch
 from redraft.checkpoint.load import load_model
 from redraft.errors import InvalidRequest
 from redraft.training import run as run_file
-from redraft.training.run import export_sudoku, progress_line, run, start, sudoku_config
-from redraft.training.trainer import Progress, RunConfig, load_average
+from redraft.training.checkpoints import load_average
+from redraft.training.config import RunConfig
+from redraft.training.metrics import Progress, progress_line
+from redraft.training.run import export_sudoku, run, start, sudoku_config
 
 
 @pytest.fixture
@@ -80,11 +82,13 @@ def test_a_progress_line_says_speed_loss_and_time_left():
         grad_norm=0.2,
         lr=0.004,
         examples_per_second=31.96,
+        tokens_per_second=5273.4,
         seconds=130.0,
         seconds_left=7300.0,
     )
     line = progress_line(progress, unit="boards")
     assert line == (
-        "update 10, 320 boards: loss 0.5123, autoregressive 1.400, 32.0 boards/s, 2 min so far, 2 h 2 min left"
+        "update 10, 320 boards: loss 0.5123, autoregressive 1.400, 32.0 boards/s, 5,273 tokens/s, "
+        "2 min so far, 2 h 2 min left"
     )
     assert "left" not in progress_line(replace(progress, seconds_left=None))

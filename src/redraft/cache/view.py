@@ -119,6 +119,16 @@ class AutogradCache:
         """Count the first `num_tokens` rows put after the held tokens as held."""
         self.length += num_tokens
 
+    def holding(self, num_tokens: int) -> "AutogradCache":
+        """A view that counts the first `num_tokens` rows put as held; they stay part of the graph.
+
+        This cache stays as it is, so that a layer whose activations were not kept can put the same rows again.
+        """
+        view = copy(self)
+        view._rows = list(self._rows)
+        view.length = num_tokens
+        return view
+
     def first(self, num_requests: int) -> "AutogradCache":
         """A view of the held tokens of the first requests, cut off from their graph."""
         part = copy(self)

@@ -11,7 +11,7 @@ from redraft.checkpoint.fetch import resolve
 from redraft.cli.output import note
 
 if TYPE_CHECKING:
-    from redraft.training.trainer import Progress
+    from redraft.training.metrics import Progress
 
 PIPED_SECONDS = 60.0  # between two lines of progress where nobody watches
 
@@ -55,7 +55,7 @@ def train(
 
 def _reporter() -> Callable[["Progress"], None]:
     """Prints progress: over the line before on a terminal, else a line a minute."""
-    from redraft.training.run import progress_line
+    from redraft.training.metrics import progress_line
 
     shows, last = sys.stdout.isatty(), 0.0
 

@@ -23,6 +23,7 @@ from redraft.model.transformer import DiffusionTransformer, PackedBatch
 from redraft.shapes import Float, Int, Tensor
 from redraft.training.candidates import IGNORE, Candidates
 from redraft.training.data import Group
+from redraft.training.noise import corrupt, spread_proportions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Objective:
     balance: float = 1e-2  # evenness of the routers
     self_conditioning: float = 0.5  # share of the examples that see their own first prediction
     visited: float = 0.0  # share of those whose canvas becomes the one the sampler would go on from
+    spans: float = 0.0  # share of the examples of which one stretch alone is noised, the rest of the canvas clean
     num_candidates: int | None = None  # ids that rows are scored against, see Candidates; None: the whole vocabulary
 
     def __post_init__(self):
@@ -49,21 +51,6 @@ class Losses(NamedTuple):
     denoise: Tensor
     autoregressive: Tensor
     balance: Tensor
-
-
-def corrupt(group: Group, proportions: Float[Tensor, "B"], vocab_size: int, generator: torch.Generator) -> Tensor:
-    """The canvas with each token replaced, with its example's probability, by a uniform id (which may equal it)."""
-    noise = torch.randint(vocab_size, group.canvas.shape, generator=generator)
-    is_noised = torch.rand(group.canvas.shape, generator=generator) < proportions[:, None]
-    if group.is_fixed is not None:
-        is_noised &= ~group.is_fixed
-    return torch.where(is_noised, noise, group.canvas)
-
-
-def spread_proportions(count: int, generator: torch.Generator) -> Float[Tensor, "count"]:
-    """`count` numbers, each uniform in (0, 1), one in every interval of length 1 / count, in random order."""
-    steps = torch.randperm(count, generator=generator)
-    return (steps + torch.rand(count, generator=generator)) / count
 
 
 def balance_loss(routings: Sequence[Routing]) -> Float[Tensor, ""]:
@@ -93,7 +80,8 @@ def training_loss(
     device = model.device
     count = sum(map(len, groups))
     proportions = spread_proportions(count, generator).split([len(group) for group in groups])
-    noisy = [corrupt(g, p, model.vocab_size, generator).to(device) for g, p in zip(groups, proportions, strict=True)]
+    pairs = zip(groups, proportions, strict=True)
+    noisy = [corrupt(g, p, model.vocab_size, generator, objective.spans).to(device) for g, p in pairs]
     prompts = [group.prompt.to(device) for group in groups]
     canvases = [group.canvas.to(device) for group in groups]
     caches = [AutogradCache(model.config) for _ in groups]
@@ -103,8 +91,7 @@ def training_loss(
     if objective.autoregressive_on_canvas:
         texts = [torch.cat(pair, dim=1) for pair in zip(prompts, canvases, strict=True)]
     encoded = run(_pack(texts, Role.ENCODE, caches), routings)
-    for cache, prompt in zip(caches, prompts, strict=True):
-        cache.advance(prompt.shape[1])
+    caches = [cache.holding(prompt.shape[1]) for cache, prompt in zip(caches, prompts, strict=True)]
     head = Candidates(model, [*prompts, *canvases], objective.num_candidates, generator)
     following = _next_tokens(texts, model.config.pad_token_id)
     if not objective.autoregressive_on_prompt:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from redraft.model.transformer import random_model
-from redraft.training.trainer import RunConfig
+from redraft.training.config import RunConfig
 
 BYTES_PER_PARAMETER = 20  # fp32 weight, gradient, average and two moments
 LIVE_VALUES = 40  # fp32 values kept per row, layer and unit of width, until the backward pass

@@ -6,10 +6,10 @@ from typing import Any
 from redraft.config import GenerationDefaults, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.training import mini_data
+from redraft.training.config import RunConfig
 from redraft.training.data import BOS, EOS, SudokuSource
 from redraft.training.objective import Objective
 from redraft.training.optimizer import OptimizerConfig
-from redraft.training.trainer import RunConfig
 
 MINI_MIX = {"forms": 22, "long_forms": 1, "infill": 7, "continuation": 2}  # in 32nds of a batch
 MINI_GENERATION = GenerationDefaults(max_tokens=64, max_denoising_steps=32, eos_token_ids=(1, 6, 14))

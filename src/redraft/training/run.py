@@ -18,11 +18,14 @@ from redraft.checkpoint.save import save_model
 from redraft.config import GenerationDefaults
 from redraft.errors import InvalidRequest
 from redraft.model.transformer import DiffusionTransformer, random_model
+from redraft.training.checkpoints import load_average
+from redraft.training.config import RunConfig
 from redraft.training.corpus import gather
+from redraft.training.metrics import Progress
 from redraft.training.mini_data import prepare
 from redraft.training.recipes import MINI_GENERATION, mini_cpu, mini_model, sudoku, sudoku_model
 from redraft.training.sudoku import save_paths
-from redraft.training.trainer import Progress, RunConfig, Trainer, load_average
+from redraft.training.trainer import Trainer
 
 SUDOKU_PATHS = 16_000  # made where a run has no data file yet: some three minutes, and 23 puzzles a path
 MINI_FORMS, MINI_TEXTS = 240_000, 160_000  # some fifteen minutes
@@ -84,16 +87,6 @@ def run(trainer: Trainer, seconds: float | None = None, report: Callable[[Progre
         trainer.run(seconds=seconds, report=report, should_stop=stopped.is_set)
 
 
-def progress_line(progress: Progress, unit: str = "examples") -> str:
-    """One line for people: where the run is, its losses, its speed, the time left."""
-    left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
-    return (
-        f"update {progress.update}, {progress.examples} {unit}: loss {progress.denoise:.4f}, "
-        f"autoregressive {progress.autoregressive:.3f}, {progress.examples_per_second:.1f} {unit}/s, "
-        f"{_duration(progress.seconds)} so far{left}"
-    )
-
-
 def export_sudoku(checkpoint: str | Path, directory: str | Path, tokenizer: str | Path | None = None) -> Path:
     """The directory, with the averaged weights of a run in the published layout, bf16, and the tokenizer's files."""
     model: DiffusionTransformer = random_model(sudoku_model())
@@ -126,8 +119,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
