@@ -12,9 +12,14 @@ def _model():
     return random_model(dataclasses.replace(mini_model(), vocab_size=512))
 
 
+def _rows(model, generator, scale=1.0):
+    hidden = scale * torch.randn(40, model.config.hidden_size, generator=generator)
+    return hidden, torch.randint(512, (40,), generator=generator)
+
+
 def test_scoring_all_ids_is_the_plain_loss():
     model, generator = _model(), torch.Generator().manual_seed(0)
-    hidden, ids = torch.randn(40, 64, generator=generator), torch.randint(512, (40,), generator=generator)
+    hidden, ids = _rows(model, generator)
     whole = Candidates(model, [ids], None, generator)
     same = Candidates(model, [ids], 512, generator)
     torch.testing.assert_close(same.loss(hidden, ids), whole.loss(hidden, ids))
@@ -23,7 +28,7 @@ def test_scoring_all_ids_is_the_plain_loss():
 
 def test_scoring_some_ids_estimates_the_plain_loss():
     model, generator = _model(), torch.Generator().manual_seed(0)
-    hidden, ids = 0.2 * torch.randn(40, 64, generator=generator), torch.randint(512, (40,), generator=generator)
+    hidden, ids = _rows(model, generator, scale=0.2)
     wanted = Candidates(model, [ids], None, generator).loss(hidden, ids)
     estimates = [Candidates(model, [ids], 256, generator).loss(hidden, ids) for _ in range(50)]
     torch.testing.assert_close(torch.stack(estimates).mean(), wanted, rtol=0.02, atol=0.0)
@@ -31,7 +36,7 @@ def test_scoring_some_ids_estimates_the_plain_loss():
 
 def test_ignored_rows_do_not_count():
     model, generator = _model(), torch.Generator().manual_seed(0)
-    hidden, ids = torch.randn(40, 64, generator=generator), torch.randint(512, (40,), generator=generator)
+    hidden, ids = _rows(model, generator)
     candidates = Candidates(model, [ids], 256, generator)
     some = ids.clone()
     some[::2] = -100
