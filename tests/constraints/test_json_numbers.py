@@ -11,12 +11,15 @@ from redraft.constraints.json_multiples import multiples
 from redraft.constraints.json_numbers import (
     JSON_NUMBER,
     exact,
-    fractional_numbers,
     near,
     numbers,
+    short_numbers,
     spellings,
     whole_numbers,
+    whole_values,
 )
+from redraft.constraints.json_quotients import opinions, undisputed_multiples
+from redraft.constraints.tree import Minus
 
 INTERVALS = [
     (None, None),
@@ -99,12 +102,49 @@ def exact_float(step: float, factor: int) -> float:
 def test_multiples_that_take_too_many_states_are_none():
     assert multiples(Fraction(864), True) is None
     assert multiples(Fraction(10) ** 30, False) is not None
+    assert undisputed_multiples(exact(1e-5), False) is None
+    assert undisputed_multiples(exact(1e-8), False) is None
 
 
-def test_fractional_numbers_are_no_integers():
-    automaton = compile_tree(fractional_numbers())
-    assert all(map(automaton.matches, (b"0.5", b"-12.010", b"3.00001")))
-    assert not any(map(automaton.matches, (b"1", b"1.0", b"-0.000", b"5e-1")))
+@pytest.mark.parametrize("step", [0.01, 0.1, 0.05, 0.3, 1.1, 0.001])
+def test_undisputed_multiples_are_those_of_decimals_and_of_doubles(step):
+    tree = undisputed_multiples(exact(step), False)
+    assert tree is not None
+    automaton = compile_tree(tree)
+    places = len(repr(step).split(".")[1])
+    rng = random.Random(3)
+    for number in [*range(400), *(rng.randrange(10**6) for _ in range(400))]:
+        value = number / 10**places
+        by_doubles = (value / step).is_integer()
+        is_multiple = (exact(value) / exact(step)).denominator == 1
+        assert accepts(automaton, value) == (by_doubles and is_multiple), value
+        assert accepts(automaton, -value) == (by_doubles and is_multiple), value
+
+
+@pytest.mark.parametrize(("step", "large"), [(0.01, 10**12), (0.1, 10**14), (0.3, 3 * 10**13)])
+def test_integers_beyond_the_table_are_multiples_where_no_double_disputes_it(step, large):
+    automaton = compile_tree(undisputed_multiples(exact(step), True))
+    rng = random.Random(5)
+    for number in [large + exact(step).numerator * rng.randrange(10**6) for _ in range(300)]:
+        assert opinions(Fraction(number), exact(step)) == {True}
+        assert accepts(automaton, number)
+        assert not accepts(automaton, number + 1) or exact(step).numerator == 1
+
+
+def test_short_numbers_stay_off_integers_that_they_are_not():
+    automaton = compile_tree(Minus(short_numbers(), whole_values()))
+    assert all(map(automaton.matches, (b"0.5", b"-12.010", b"3.00001", b"-9999999.0000001")))
+    assert not any(map(automaton.matches, (b"1", b"1.0", b"-0.000", b"5e-1", b"7.00000000000000000001")))
+    assert float("9999999.0000001") != 9999999.0
+
+
+@pytest.mark.parametrize("bound", [2**53 + 1, 2**60 - 1, 2**60 + 1, 1152921504606847000, -(2**53) - 1, 10**25 + 1])
+def test_no_double_that_rounds_over_a_large_bound_is_written(bound):
+    least, most = (compile_tree(numbers(*ends)) for ends in ((Fraction(bound), None), (None, Fraction(bound))))
+    for text in (f"{bound + step}.0" for step in (-1000, -1, 0, 1, 1000)):
+        assert float(text) >= bound or not least.matches(text.encode())
+        assert float(text) <= bound or not most.matches(text.encode())
+    assert least.matches(repr(float(bound) * (1 + 1e-9 if bound > 0 else 1 - 1e-9)).encode())
 
 
 def test_spellings_are_those_of_json_dumps():
@@ -114,7 +154,7 @@ def test_spellings_are_those_of_json_dumps():
     assert spellings(exact(1e-7), False) == ("1e-07",)
 
 
-def test_free_form_numbers_are_the_grammar_of_json():
+def test_free_form_numbers_are_the_grammar_of_json_less_what_overflows():
     automaton = compile_tree(JSON_NUMBER)
-    assert all(map(automaton.matches, (b"0", b"-0", b"10.50", b"1E5", b"1e+5", b"0.1e-10")))
-    assert not any(map(automaton.matches, (b"", b"01", b"1.", b".5", b"+1", b"1e", b"--1", b"NaN")))
+    assert all(map(automaton.matches, (b"0", b"-0", b"10.50", b"1E5", b"1e+5", b"0.1e-10", b"1e299", b"1e-323")))
+    assert not any(map(automaton.matches, (b"", b"01", b"1.", b".5", b"+1", b"1e", b"--1", b"NaN", b"1e400", b"1e300")))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redraft.constraints.automaton import compile_tree
+from redraft.constraints.character_sets import Reader
 from redraft.constraints.limits import Limits
 from redraft.constraints.regex import parse
 from redraft.errors import InvalidRequest
@@ -14,8 +15,8 @@ ALPHABET = "aAbB1_ -]\n\té\u2028Ⅷ"
 TEXTS = st.text(ALPHABET, max_size=6)
 
 
-def matcher(pattern, search=False):
-    automaton = compile_tree(parse(pattern, search))
+def matcher(pattern, reader=Reader.FULLMATCH):
+    automaton = compile_tree(parse(pattern, reader))
     return lambda text: automaton.matches(text.encode())
 
 
@@ -104,26 +105,59 @@ def test_known_patterns_agree_with_re(pattern):
         ("$^", [""], ["a"]),
         ("", ["", "anything"], []),
         ("^a?^b", ["b", "bx"], ["ab"]),
-        (r"^\S+$", ["a", "é"], ["a b", "\u00a0", "\ufeff", ""]),
+        (r"^\S+$", ["a", "é"], ["a b", "\u00a0", "\ufeff", "\x1f", "\u0085", ""]),
+        (r"^\s+$", [" \t\u00a0\u3000"], ["\ufeff", "\x1f", ""]),
+        (r"^[\w\s]+$", ["a_1\u2003"], ["é", "\ufeff", "٣"]),
+        (r"^[^\w]+$", ["-→"], ["a", "é", "_"]),
+        (r"^\W\D$", ["--", "→é"], ["é-", "-٣"]),
+        (r"^[^\W]$", ["a"], ["é", "-"]),
         ("^.$", ["a", "é"], ["\n", "\r", "\u2028"]),
         (r"^[\w-.]+$", ["a-b.c"], ["a b"]),
         (r"^\/\cJ\u{1F600}\uD83D\uDE00$", ["/\n😀😀"], ["/"]),
-        (r"^[^]$", ["\n", "a"], [""]),
         (r"^(?<year>\d{4})$", ["2024"], ["٢٠٢٤"]),
-        ("^a{,2}$", ["a{,2}"], ["aa"]),
         (r"\d+", ["x1y"], ["x"]),
     ],
 )
-def test_search_is_that_of_ecma(pattern, yes, no):
-    matches = matcher(pattern, search=True)
+def test_a_search_takes_what_ecma_and_python_both_find(pattern, yes, no):
+    matches = matcher(pattern, Reader.ALL)
     assert [text for text in yes if not matches(text)] == []
     assert [text for text in no if matches(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found", "not_found"),
+    [
+        (r"^\S$", ["a", "\x1f", "\u0085", "\ufeff"], [" ", "\u00a0"]),
+        (r"^\s$", [" ", "\x1f", "\ufeff"], ["a"]),
+        (r"^\w+$", ["aé٣_"], ["-"]),
+        (r"^[^\w]$", ["é", "-"], ["a"]),
+        (r"^\d$", ["1", "٣"], ["Ⅷ", "a"]),
+        ("^a.$", ["ab", "a\r", "ab\n"], ["a\n"]),
+        ("a$", ["a", "a\n"], ["a\n\n", "ab"]),
+        ("^(a|b$)", ["ax", "b", "b\n"], ["bx"]),
+    ],
+)
+def test_a_doubtful_search_takes_what_ecma_or_python_finds(pattern, found, not_found):
+    matches = matcher(pattern, Reader.ANY)
+    assert [text for text in found if not matches(text)] == []
+    assert [text for text in not_found if matches(text)] == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(patterns(), st.lists(st.text(ALPHABET + "\r\x1f\ufeff\u0085٣", max_size=5), max_size=8))
+def test_what_all_readers_find_python_finds_and_what_python_finds_any_does(pattern, texts):
+    try:
+        to_all, to_any, oracle = matcher(pattern, Reader.ALL), matcher(pattern, Reader.ANY), re.compile(pattern)
+    except (InvalidRequest, re.error):
+        return
+    for text in texts:
+        assert to_all(text) <= bool(oracle.search(text)) <= to_any(text), text
 
 
 @settings(max_examples=60, deadline=None)
 @given(patterns(is_plain=True), st.lists(st.text("ab1_-é\n", max_size=6)))
 def test_search_finds_what_re_finds(pattern, texts):
-    matches = matcher(pattern, search=True)
+    matches = matcher(pattern, Reader.ALL)
     for text in texts:
         assert matches(text) == bool(re.search(pattern, text, re.ASCII)), text
 
@@ -179,9 +213,15 @@ def test_an_anchor_that_never_holds_is_refused():
     with pytest.raises(InvalidRequest, match="can never hold"):
         parse("a^b")
     with pytest.raises(InvalidRequest, match="can never hold"):
-        parse("a$b", search=True)
+        parse("a$b", Reader.ALL)
     with pytest.raises(InvalidRequest, match="want a string"):
         parse(3)  # type: ignore
+
+
+@pytest.mark.parametrize("pattern", ["[]a]", "[^]", "a{,2}", "(?i)a", "(?s:.)"])
+def test_what_ecma_and_python_read_differently_is_refused(pattern):
+    with pytest.raises(InvalidRequest, match="ECMA-262"):
+        parse(pattern, Reader.ALL)
 
 
 NASTY = (

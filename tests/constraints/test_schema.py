@@ -281,6 +281,7 @@ def test_not_is_the_complement():
     assert accepted({"type": "string", "not": {"enum": ["a", "b"]}}, ["a", "c"]) == [False, True]
     assert accepted({"type": "number", "not": {"multipleOf": 2}}, [2, 3, 2.5]) == [False, True, True]
     assert accepted({"type": "number", "not": {"const": 1}}, [1, 1.0, 2]) == [False, False, True]
+    assert accepted({"type": "number", "not": {"type": "integer"}}, [1, 1.0, 1.5]) == [False, False, True]
     schema = {**TWO, "not": {"required": ["a", "b"]}}
     assert accepted(schema, [{}, {"a": 1}, {"a": 1, "b": "x"}]) == [True, True, False]
     nested = {"type": "array", "items": {"enum": [1, 2]}, "not": {"contains": {"const": 2}}}

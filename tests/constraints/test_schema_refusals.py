@@ -32,6 +32,8 @@ def refusal(schema, **options) -> str:
         ({"minItems": 1.5}, "#/minItems:", "whole number"),
         ({"multipleOf": 0}, "#/multipleOf:", "above 0"),
         ({"maximum": "5"}, "#/maximum:", "number"),
+        ({"minimum": 10**400}, "#/minimum:", "range of doubles"),
+        ({"pattern": "(?i)a"}, "#/pattern:", "flag"),
         ({"allOf": []}, "#/allOf:", "at least one"),
         ({"anyOf": {"type": "string"}}, "#/anyOf:", "list of schemas"),
         ({"enum": "a"}, "#/enum:", "list"),
@@ -49,7 +51,13 @@ def refusal(schema, **options) -> str:
         ({"type": "array", "uniqueItems": True}, "#/uniqueItems:", "no two are equal"),
         ({"type": "array", "uniqueItems": True, "items": {"enum": list(range(20))}}, "#/uniqueItems:", "20"),
         ({"type": "object", "minProperties": 2}, "#/minProperties:", "repeat"),
-        ({"not": {"format": "email"}}, "#/not/format:", "email"),
+        ({"not": {"format": "email"}}, "#/not/format:", "annotations"),
+        ({"oneOf": [{"const": "now"}, {"type": "string", "format": "date"}]}, "#/oneOf/1/format:", "annotations"),
+        (
+            {"type": "object", "properties": {"٣": {}}, "patternProperties": {r"^\d$": {"type": "null"}}},
+            "#:",
+            "depends on who reads it",
+        ),
         ({"not": {"unevaluatedProperties": False}}, "#/not/unevaluatedProperties:", "not supported"),
         ({"multipleOf": 8640007}, "#/multipleOf:", "states"),
         (

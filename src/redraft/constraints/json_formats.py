@@ -82,8 +82,6 @@ _PATTERNS = {
 }
 FORMATS = frozenset({*_PATTERNS, "email"})
 """Formats that are enforced; others are annotations."""
-EXACT_FORMATS = frozenset({"date", "uuid", "ipv4", "ipv6"})
-"""Formats whose language here is all of the standard's, so that its complement is exact too."""
 
 
 def format_language(name: str) -> Node:

@@ -1,13 +1,12 @@
 """Multiples of a number as a language."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from redraft.constraints.combine import EMPTY_TEXT, NOTHING, either, optional, sequence
-from redraft.constraints.json_numbers import WHOLE_DIGITS, decimal_places, zeros
+from redraft.constraints.json_numbers import EXACT_DIGITS, decimal_places, zeros
 from redraft.constraints.tree import Chars, Node, Text
 
-EXACT_DIGITS = 15  # digits that a double holds, so that a multiple with a point is still one after rounding
 MAX_RESIDUES = 250  # a multiple of m takes up to m automaton states per digit
 
 
@@ -39,8 +38,7 @@ class _Multiples:
         self._nodes: dict[tuple[str, int, int], Node] = {}
 
     def node(self) -> Node:
-        digits = WHOLE_DIGITS if self._is_whole else EXACT_DIGITS - self._places
-        digits -= self._num_zeros
+        digits = EXACT_DIGITS - self._places - self._num_zeros
         leading = self._next_digits(0, digits, self._whole, first=1) if digits > 0 else NOTHING
         return either(sequence(Text("0"), self._end(0)), leading)
 
@@ -74,12 +72,20 @@ class _Multiples:
         return self._nodes[key]
 
     def _next_digits(self, residue: int, left: int, follow: Callable[[int, int], Node], first: int = 0) -> Node:
-        by_residue: dict[int, list[int]] = {}
-        for digit in range(first, 10):
-            by_residue.setdefault((residue * 10 + digit) % self._modulus, []).append(digit)
-        return either(
-            *(
-                sequence(Chars(tuple((0x30 + digit, 0x30 + digit) for digit in digits)), follow(target, left - 1))
-                for target, digits in by_residue.items()
-            )
+        return by_digit(
+            ((digit, (residue * 10 + digit) % self._modulus) for digit in range(first, 10)),
+            lambda target: follow(target, left - 1),
         )
+
+
+def by_digit(digits: Iterable[tuple[int, int]], follow: Callable[[int], Node]) -> Node:
+    """One of some digits and what follows it, from (digit, where it leads); digits that lead to one place are a set."""
+    places: dict[int, list[int]] = {}
+    for digit, place in digits:
+        places.setdefault(place, []).append(digit)
+    return either(
+        *(
+            sequence(Chars(tuple((0x30 + digit, 0x30 + digit) for digit in found)), follow(place))
+            for place, found in places.items()
+        )
+    )

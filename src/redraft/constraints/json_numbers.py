@@ -2,11 +2,13 @@
 
 A number is written as json.dumps writes it: whole (`12`), decimal (`1.25`) or scientific with one digit before the
 point (`1.5e-07`). Digits are bounded, so that no text is all digits: 20 before the point and 20 after it hold every
-64-bit integer and every shortest form of a double. Bounds are compared exactly, as decimals; an exclusive bound of a
-number also leaves out what a double would round onto it.
+64-bit integer and every shortest form of a double. Bounds are compared exactly, as decimals, and what a double would
+round onto or over them is left out, too.
 """
 
 import math
+import operator
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -24,6 +26,7 @@ from redraft.constraints.tree import Both, Chars, Node, Repeat, Text
 
 WHOLE_DIGITS = 20
 FRACTION_DIGITS = 20
+EXACT_DIGITS = 15  # digits that a double holds: no two numbers of so many become one
 LARGEST = Fraction(10) ** 308 - 1  # largest and smallest magnitude written with an exponent; doubles go little further
 SMALLEST = Fraction(10) ** -323
 ZERO = Fraction(0)
@@ -35,9 +38,17 @@ JSON_NUMBER = sequence(
     optional(Text("-")),
     either(Text("0"), sequence(decimal_digits(1, 9), Repeat(_ANY, 0, None))),
     optional(sequence(Text("."), Repeat(_ANY, 1, None))),
-    optional(sequence(either(Text("e"), Text("E")), optional(either(Text("+"), Text("-"))), Repeat(_ANY, 1, None))),
+    optional(
+        sequence(
+            Chars(((0x45, 0x45), (0x65, 0x65))),
+            either(
+                sequence(Text("-"), Repeat(_ANY, 1, 3)),
+                sequence(optional(Text("+")), optional(decimal_digits(0, 2)), Repeat(_ANY, 1, 2)),
+            ),
+        )
+    ),
 )
-"""Every number of the JSON grammar, digits without end."""
+"""Every number of the JSON grammar, digits without end, whose exponent is below 300."""
 
 
 def exact(value: int | float) -> Fraction:
@@ -58,9 +69,9 @@ def whole_numbers(low: Fraction | None, high: Fraction | None) -> Node:
 
 def numbers(low: Fraction | None, high: Fraction | None, low_open: bool = False, high_open: bool = False) -> Node:
     """Numbers between two bounds, None meaning no bound, `*_open` leaving the bound itself out."""
-    if low is not None and low_open:
+    if low is not None and (low_open or _rounds(low, operator.lt)):
         low = _next_double(low, math.inf)
-    if high is not None and high_open:
+    if high is not None and (high_open or _rounds(high, operator.gt)):
         high = _next_double(high, -math.inf)
     negative = NOTHING
     if low is None or low < 0:
@@ -70,12 +81,16 @@ def numbers(low: Fraction | None, high: Fraction | None, low_open: bool = False,
     return either(positive, zero, sequence(Text("-"), negative))
 
 
-def fractional_numbers() -> Node:
-    """Numbers that are not integers, without exponent."""
-    nonzero = sequence(
-        Repeat(Text("0"), 0, FRACTION_DIGITS - 1), decimal_digits(1, 9), Repeat(_ANY, 0, FRACTION_DIGITS)
-    )
-    return sequence(optional(Text("-")), _naturals(0, None), Text("."), nonzero)
+def short_numbers() -> Node:
+    """Numbers of few enough digits that a double keeps them off integers and off multiples that they are not."""
+    half = EXACT_DIGITS // 2
+    fraction = optional(sequence(Text("."), Repeat(_ANY, 1, half)))
+    return sequence(optional(Text("-")), _naturals(0, 10**half - 1), fraction)
+
+
+def whole_values() -> Node:
+    """Integers, with or without a point, without exponent."""
+    return sequence(optional(Text("-")), _naturals(0, None), optional(sequence(Text("."), zeros(1))))
 
 
 def spellings(value: Fraction, is_whole: bool) -> tuple[str, ...]:
@@ -234,6 +249,11 @@ def _exponent(value: Fraction) -> int:
     """The power of ten of the first digit of a positive value."""
     guess = len(str(value.numerator)) - len(str(value.denominator))
     return guess if Fraction(10) ** guess <= value else guess - 1
+
+
+def _rounds(value: Fraction, is_beyond: Callable[[Fraction, Fraction], bool]) -> bool:
+    """Whether the double of a large integer lies beyond it; decimals are written in schemas as doubles are read."""
+    return value.denominator == 1 and abs(value) < LARGEST and is_beyond(Fraction(float(value)), value)
 
 
 def _next_double(value: Fraction, towards: float) -> Fraction:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from redraft.constraints.character_sets import DIGITS, SPACE, SPACE_SEARCH, WORD, Ranges, complement, fold, union
+from redraft.constraints.character_sets import Ranges, Reader, complement, fold, union
 from redraft.constraints.tree import MAX_CODE_POINT
 
 _SIMPLE = {"t": 0x09, "n": 0x0A, "r": 0x0D, "f": 0x0C, "v": 0x0B}
@@ -36,8 +36,13 @@ class Cursor:
     """A pattern and the position of the next character to read."""
 
     pattern: str
-    is_search: bool  # ECMA-262 instead of Python
+    reader: Reader
     position: int = 0
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the pattern is JSON Schema's, written for ECMA-262."""
+        return self.reader.is_search
 
     @property
     def peek(self) -> str:
@@ -71,14 +76,12 @@ class Cursor:
         return PatternError(reason, self.position if position is None else position)
 
 
-def read_escape(cursor: Cursor, in_set: bool) -> Ranges:
-    """The characters of the escape whose backslash has been read."""
+def read_escape(cursor: Cursor, in_set: bool, reader: Reader) -> Ranges:
+    """The characters, to a reader, of the escape whose backslash has been read."""
     start = cursor.position - 1
     letter = cursor.read()
-    classes = {"d": DIGITS, "w": WORD, "s": SPACE_SEARCH if cursor.is_search else SPACE}
-    if letter.lower() in classes and letter.isascii():
-        ranges = classes[letter.lower()]
-        return ranges if letter.islower() else complement(ranges)
+    if letter in ("d", "D", "w", "W", "s", "S"):
+        return reader.escaped_class(letter)
     code = _code_point(cursor, letter, start, in_set)
     return ((code, code),)
 
@@ -135,16 +138,19 @@ def read_set(cursor: Cursor, ignore_case: bool) -> Ranges:
     """The characters of the set whose "[" has been read."""
     start = cursor.position - 1
     is_negated = cursor.take("^")
+    reader = cursor.reader.opposite if is_negated else cursor.reader
     found: list[tuple[int, int]] = []
-    is_first = not cursor.is_search  # Python reads a "]" in first place as itself
+    if cursor.is_search and cursor.next_is("]"):
+        raise cursor.error("a ] first in a set, which ECMA-262 and Python read differently, is not supported")
+    is_first = True  # Python reads a "]" in first place as itself
     while is_first or not cursor.take("]"):
         is_first = False
-        low = _member(cursor, start)
+        low = _member(cursor, start, reader)
         if not cursor.next_is("-") or cursor.pattern[cursor.position + 1 : cursor.position + 2] in ("]", ""):
             found.extend(low)
             continue
         dash, cursor.position = cursor.position, cursor.position + 1
-        high = _member(cursor, start)
+        high = _member(cursor, start, reader)
         if not _is_one(low, high) and cursor.is_search:
             found.extend([*low, (ord("-"), ord("-")), *high])
         elif not _is_one(low, high) or low > high:
@@ -159,8 +165,8 @@ def _is_one(*members: Ranges) -> bool:
     return all(len(ranges) == 1 and ranges[0][0] == ranges[0][1] for ranges in members)
 
 
-def _member(cursor: Cursor, start: int) -> Ranges:
+def _member(cursor: Cursor, start: int, reader: Reader) -> Ranges:
     if not cursor.peek:
         raise cursor.error("a set without its ]", start)
     character = cursor.read()
-    return read_escape(cursor, in_set=True) if character == "\\" else ((ord(character), ord(character)),)
+    return read_escape(cursor, True, reader) if character == "\\" else ((ord(character), ord(character)),)

@@ -1,7 +1,7 @@
-"""Pattern -> syntax tree: Python's `re` under fullmatch, or ECMA-262 search as JSON Schema's `pattern` has it.
+"""Pattern -> syntax tree: Python's `re` under fullmatch, or a search as JSON Schema's `pattern` has it.
 
-Classes (\\d \\w \\s) and case-insensitivity are ASCII. What is not regular, or means different things to different
-readers, is refused by name and position.
+Under fullmatch classes (\\d \\w \\s) and case-insensitivity are ASCII. What is not regular, or what the readers of a
+search disagree about altogether, is refused by name and position.
 """
 
 import re
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from redraft.constraints import anchors
 from redraft.constraints.anchors import Branch, Branches
-from redraft.constraints.character_sets import ANY, LINE_END, LINE_END_SEARCH, Ranges, complement, fold
+from redraft.constraints.character_sets import ANY, Ranges, Reader, fold
 from redraft.constraints.pattern_chars import Cursor, PatternError, read_escape, read_set
-from redraft.constraints.tree import Chars, Node, Text
+from redraft.constraints.tree import Chars, Node, Repeat, Text
 from redraft.errors import InvalidRequest
 
 MAX_NESTING = 100  # groups inside one another; each costs Python stack
@@ -41,8 +41,8 @@ class _Flags:
 _FLAG_NAMES = {"i": "ignore_case", "s": "dot_all", "x": "verbose"}
 
 
-def parse(pattern: str, search: bool = False) -> Node:
-    """The texts the pattern matches from end to end; with `search`, those it is found in, read as ECMA-262 does.
+def parse(pattern: str, reader: Reader = Reader.FULLMATCH) -> Node:
+    """The texts the pattern matches from end to end; to a reader of searches, those it is found in.
 
     InvalidRequest names what is not supported and its position (from 0).
     """
@@ -50,12 +50,12 @@ def parse(pattern: str, search: bool = False) -> Node:
         raise InvalidRequest(f"pattern={pattern!r}: want a string")
     shown = repr(pattern if len(pattern) <= SHOWN else pattern[:SHOWN] + "...")
     try:
-        branches = _Parser(Cursor(pattern, search)).everything()
+        branches = _Parser(Cursor(pattern, reader)).everything()
     except PatternError as error:
         raise InvalidRequest(f"pattern {shown}: {error} at position {error.position}") from error
     if not branches:
         raise InvalidRequest(f"pattern {shown}: matches nothing, for an anchor in it can never hold")
-    return anchors.somewhere(branches) if search else anchors.whole(branches)
+    return anchors.somewhere(branches) if reader.is_search else anchors.whole(branches)
 
 
 class _Parser:
@@ -130,8 +130,10 @@ class _Parser:
             self.cursor.position += 1
             return simple
         braces = _COUNTS.match(self.cursor.pattern, self.cursor.position)
-        if not braces or braces[0] == "{}" or (self.cursor.is_search and not braces[1]):
+        if not braces or braces[0] == "{}":
             return None
+        if self.cursor.is_search and not braces[1]:
+            raise self.cursor.error("{, without a number, which ECMA-262 and Python read differently, is not supported")
         if max(len(braces[1]), len(braces[3])) > 9:
             raise self.cursor.error("a repeat count of more than 9 digits is not supported")
         low = int(braces[1] or 0)
@@ -149,15 +151,15 @@ class _Parser:
         if character == "[":
             return anchors.plain(Chars(read_set(self.cursor, flags.ignore_case)))
         if character == ".":
-            line_end = LINE_END_SEARCH if self.cursor.is_search else LINE_END
-            return anchors.plain(Chars(ANY if flags.dot_all else complement(line_end)))
+            return anchors.plain(Chars(ANY if flags.dot_all else self.cursor.reader.dot))
         if character == "^" or (character == "\\" and self.cursor.take("A")):
             return (Branch(Text(""), True, at_start=True, position=start),)
         if character == "$" or (character == "\\" and self.cursor.take("Z")):
             is_strict = character == "$" and not self.cursor.is_search
-            return (Branch(Text(""), True, at_end=True, position=start, is_strict=is_strict),)
+            tail = Repeat(Text("\n"), 0, 1) if character == "$" and self.cursor.reader is Reader.ANY else Text("")
+            return (Branch(tail, True, at_end=True, position=start, is_strict=is_strict),)
         code = ord(character)
-        ranges: Ranges = read_escape(self.cursor, in_set=False) if character == "\\" else ((code, code),)
+        ranges: Ranges = read_escape(self.cursor, False, self.cursor.reader) if character == "\\" else ((code, code),)
         return _one_of(fold(ranges) if flags.ignore_case else ranges)
 
     def group(self, flags: _Flags, start: int) -> Branches:
@@ -193,6 +195,8 @@ class _Parser:
 
     def inline_flags(self, match: re.Match[str], flags: _Flags) -> _Flags:
         on, off = match[1], (match[2] or "")[1:]
+        if self.cursor.is_search and on + off:
+            raise self.cursor.error("a flag inside the pattern, which ECMA-262 lacks, is not supported")
         for letter in on + off:
             if letter not in _FLAG_NAMES and (letter != "a" or letter in off):
                 raise self.cursor.error(f"flag {letter!r} is not supported")

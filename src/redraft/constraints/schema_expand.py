@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
+from functools import cached_property
 
-from redraft.constraints.json_formats import EXACT_FORMATS
+from redraft.constraints.character_sets import Reader
 from redraft.constraints.limits import Meter
 from redraft.constraints.schema_assertions import Assertions, shapes_besides, shapes_of_values, violations
 from redraft.constraints.schema_document import SchemaDocument, refuse
+from redraft.constraints.schema_meet import meet
 from redraft.constraints.schema_shapes import (
     FREE,
     TRUE,
@@ -28,7 +31,6 @@ from redraft.constraints.schema_shapes import (
     StringShape,
     Values,
     all_of,
-    meet,
 )
 from redraft.constraints.schema_strings import StringLanguages
 from redraft.errors import InvalidRequest
@@ -43,12 +45,17 @@ class _CircularStatementError(InvalidRequest):
 
 
 class Expander:
-    """Unions of shapes for the statements of one document, each made once."""
+    """Unions of shapes for the statements of one document, each made once.
 
-    def __init__(self, document: SchemaDocument, meter: Meter):
+    Readers of a schema disagree about some values: a format may be an annotation, classes of a pattern may be Unicode,
+    a quotient may be rounded. The values here are those that all of them take; to the reader ANY, what any of them may.
+    """
+
+    def __init__(self, document: SchemaDocument, meter: Meter, reader: Reader = Reader.ALL):
         self.languages = StringLanguages(meter)
         self._meter = meter
         self._document = document
+        self._reader = reader
         self._assertions = Assertions(document, self.languages)
         self._known: dict[Statement, tuple[Shape, ...]] = {}
         self._open: dict[Statement, None] = {}
@@ -142,10 +149,9 @@ class Expander:
                 raise refuse(f"{pointer}/{keyword}", "is not supported under not, oneOf or if")
         if isinstance(shape, ArrayShape) and shape.distinct:
             raise refuse(shape.distinct, "is not supported under not, oneOf or if")
-        if isinstance(shape, StringShape):
-            for kind, source in shape.must:
-                if kind == "format" and source not in EXACT_FORMATS:
-                    raise refuse(f"{pointer}/format", f"{source!r} is not supported under not, oneOf or if")
+        if isinstance(shape, StringShape) and any(kind == "format" for kind, _ in shape.must):
+            why = "is not supported under not, oneOf or if: for whom formats are annotations nothing breaks it"
+            raise refuse(f"{pointer}/format", why)
 
     def _behind_reference(self, statement: Statement, pointer: str) -> Iterable[Shape]:
         """The shapes, with a cost for the containers of a reference that can recur: only they can go deeper."""
@@ -185,10 +191,21 @@ class Expander:
         """Each part without those others that can hold beside it."""
         found: dict[Shape, None] = {}
         for i, part in enumerate(parts):
-            others = [other for j, other in enumerate(parts) if j != i and self.may_hold(all_of(part, other))]
+            others = [other for j, other in enumerate(parts) if j != i and self.to_any.may_hold(all_of(part, other))]
             found.update(dict.fromkeys(self.shapes(all_of(part, *map(Not, others)))))
             self._check_size(len(found))
         return list(found)
+
+    @cached_property
+    def to_any(self) -> "Expander":
+        """The same document to the reader ANY: what it says cannot be, cannot be to anyone."""
+        return self if self._reader is Reader.ANY else Expander(self._document, self._meter, Reader.ANY)
+
+    def admits(self, shape: StringShape | NumberShape, value: str | Fraction) -> bool:
+        """Whether everything but the shape's `values` lets a value of its type through, to this reader."""
+        if isinstance(shape, NumberShape):
+            return shape.admits(Fraction(value), self._reader)
+        return self.languages.admits(shape, str(value), self._reader)
 
     def may_hold(self, statement: Statement) -> bool:
         """False only where the statement plainly has no values: types, constants, or required keys disagree."""
@@ -226,7 +243,7 @@ class Expander:
             self._meter.check_time()
             if self._num_meetings > MAX_MEETINGS:
                 raise refuse(self._place(), f"combines more than {MAX_MEETINGS:,} pairs of alternatives, the limit")
-            met = (meet(one, other, self.languages.admits) for other in peers)
+            met = (meet(one, other, self.admits) for other in peers)
             found.update(dict.fromkeys(shape for shape in met if shape is not None))
             self._check_size(len(found))
         return list(found)

@@ -1,6 +1,6 @@
 """What JSON Schema's keywords hold: which have subschemas, what values they take, which are refused."""
 
-import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,7 +66,8 @@ def _short(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: Any) -> bool:
@@ -100,8 +101,11 @@ def _is_dependencies(value: Any) -> bool:
 _Wanted = tuple[Callable[[Any], bool], str]
 _TEXT: _Wanted = (lambda value: isinstance(value, str), "a string")
 _COUNT: _Wanted = (_is_count, "a whole number, 0 or more")
-_NUMBER: _Wanted = (_is_number, "a number")
-_LIMIT: _Wanted = (lambda value: isinstance(value, bool) or _is_number(value), "a number (a boolean in draft 4)")
+_NUMBER: _Wanted = (_is_number, "a number in the range of doubles")
+_LIMIT: _Wanted = (
+    lambda value: isinstance(value, bool) or _is_number(value),
+    "a number in the range of doubles (a boolean in draft 4)",
+)
 _SCHEMA: _Wanted = (_is_schema, "a schema (an object, true or false)")
 _SCHEMA_LIST: _Wanted = (_is_schema_list, "a list of schemas, at least one")
 _SCHEMA_MAP: _Wanted = (lambda value: _is_map(value) and all(map(_is_schema, value.values())), "an object of schemas")
@@ -109,7 +113,7 @@ _WANTED: dict[str, _Wanted] = {
     "$ref": _TEXT,
     "type": (_is_type, f"one of {', '.join(TYPES)}, or a list of them"),
     "enum": (lambda value: isinstance(value, list), "a list"),
-    "multipleOf": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "multipleOf": (lambda value: _is_number(value) and value > 0, "a number above 0 in the range of doubles"),
     "minimum": _NUMBER,
     "maximum": _NUMBER,
     "exclusiveMinimum": _LIMIT,

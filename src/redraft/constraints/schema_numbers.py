@@ -5,7 +5,8 @@ from fractions import Fraction
 
 from redraft.constraints.combine import either
 from redraft.constraints.json_multiples import multiples
-from redraft.constraints.json_numbers import fractional_numbers, near, numbers, spellings, whole_numbers
+from redraft.constraints.json_numbers import near, numbers, short_numbers, spellings, whole_numbers, whole_values
+from redraft.constraints.json_quotients import undisputed_multiples
 from redraft.constraints.schema_document import refuse
 from redraft.constraints.schema_shapes import NumberShape
 from redraft.constraints.tree import Both, Minus, Node, Text
@@ -19,16 +20,17 @@ def written_numbers(shape: NumberShape) -> Node:
     listed = _listed(shape)
     if listed is not None:
         return either(*(text for value in listed for text in number_texts(value, shape.whole)))
-    parts = [_multiples(step, shape.whole is True) for step in sorted(shape.steps)]
-    if shape.whole is False:
-        parts.append(fractional_numbers())
+    parts = [_taken(undisputed_multiples(step, shape.whole is True), step) for step in sorted(shape.steps)]
+    if shape.whole is False or shape.off_steps:
+        parts.append(short_numbers())
     is_bounded = shape.low is not None or shape.high is not None
     if is_bounded or not parts:
         parts.append(_between(shape))
     node = parts[0]
     for part in parts[1:]:
         node = Both(node, part)
-    unwanted = [_multiples(step, False) for step in sorted(shape.off_steps)]
+    unwanted = [_taken(multiples(step, False), step) for step in sorted(shape.off_steps)]
+    unwanted += [whole_values()] if shape.whole is False else []
     if shape.whole is True:
         unwanted += [text for value in sorted(shape.without) for text in number_texts(value, True)]
     elif len(shape.without) > MAX_EXCLUDED:
@@ -45,7 +47,7 @@ def number_texts(value: Fraction, whole: bool | None) -> list[Node]:
 
 def check_steps(pointer: str, shape: NumberShape) -> None:
     """Refuses a `multipleOf`, written in the schema at the pointer, that takes too many states."""
-    if _listed(shape) is None and any(multiples(step, shape.whole is True) is None for step in shape.steps):
+    if _listed(shape) is None and any(undisputed_multiples(step, shape.whole is True) is None for step in shape.steps):
         raise refuse(
             f"{pointer}/multipleOf", "takes too many automaton states; with a narrow minimum and maximum it does not"
         )
@@ -64,8 +66,7 @@ def _listed(shape: NumberShape) -> tuple[Fraction, ...] | None:
     return tuple(step * i for i in range(first, last + 1) if shape.admits(step * i))
 
 
-def _multiples(step: Fraction, is_whole: bool) -> Node:
-    node = multiples(step, is_whole)
+def _taken(node: Node | None, step: Fraction) -> Node:
     if node is None:
         raise refuse("", f"multipleOf {step} takes too many automaton states")
     return node

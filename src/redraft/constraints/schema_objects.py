@@ -9,6 +9,7 @@ from redraft.constraints.combine import EMPTY_TEXT, NOTHING, either, optional, s
 from redraft.constraints.json_strings import FREE_STRING
 from redraft.constraints.schema_document import refuse
 from redraft.constraints.schema_expand import MAX_ALTERNATIVES, Expander
+from redraft.constraints.schema_meet import meet
 from redraft.constraints.schema_shapes import (
     FALSE,
     TRUE,
@@ -18,7 +19,6 @@ from redraft.constraints.schema_shapes import (
     StringShape,
     Values,
     all_of,
-    meet,
 )
 from redraft.constraints.tree import Node, Repeat, Text
 
@@ -97,7 +97,7 @@ class ObjectWriter:
         return plans
 
     def _is_key(self, key: str, names: tuple[Statement, ...]) -> bool:
-        return not names or self._expander.may_hold(all_of(*names, Values((json.dumps(key),))))
+        return _may_be_key(self._expander, key, names)
 
     def _breaking(self, plan: ObjectPlan, broken: ObjectShape) -> list[ObjectPlan]:
         """Plans whose union is the part of a plan that breaks what another shape says."""
@@ -114,7 +114,7 @@ class ObjectWriter:
             if member is None and not self._may_be_other(plan, key):
                 continue
             value = member.value if member else self._expander.value_of(self._shape, key)
-            if key in broken.absent or not self._is_key(key, broken.names):
+            if key in broken.absent or not _may_be_key(self._expander.to_any, key, broken.names):
                 found.append(plan.requiring(key, value))
                 continue
             wrong = all_of(value, Not(self._expander.value_of(broken, key)))
@@ -180,8 +180,12 @@ class ObjectWriter:
                 yield FREE_STRING, value
                 continue
             allowed = self._expander.shapes(all_of(*shape.names))
-            met = [meet(keys, other, languages.admits) for other in allowed]
+            met = [meet(keys, other, self._expander.admits) for other in allowed]
             yield either(*(languages.written(key) for key in met if isinstance(key, StringShape))), value
+
+
+def _may_be_key(expander: Expander, key: str, names: tuple[Statement, ...]) -> bool:
+    return not names or expander.may_hold(all_of(*names, Values((json.dumps(key),))))
 
 
 def is_free(shape: ObjectShape) -> bool:
