@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redraft.cache.pages import PageGroup, PageManager, PageTable
+from redraft.cache.groups import PageGroup
+from redraft.cache.pages import PageManager, PageTable
 
 CHUNK, PAGE, WINDOW, ROWS = 8, 4, 10, 8
 

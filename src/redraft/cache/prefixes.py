@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from redraft.cache.pages import PageGroup
+from redraft.cache.groups import PageGroup
 
 
 @dataclass(eq=False)
@@ -24,7 +22,7 @@ class Prefix:
 class PrefixIndex:
     """Remembers chunks and evicts the least recently used. It is one holder of each of its pages."""
 
-    def __init__(self, full: "PageGroup", sliding: "PageGroup"):
+    def __init__(self, full: PageGroup, sliding: PageGroup):
         self._full, self._sliding = full, sliding
         self._clock = 0
         self.root = Prefix(None, (), [], [])

@@ -6,16 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
-from redraft.cache.pages import PageManager
-from redraft.cache.pool import PAGE_SIZE, PagePool, PoolSize, default_memory
 from redraft.checkpoint.config import read_generation_defaults
-from redraft.config import PREFILL_CHUNK, EngineConfig, SamplingParams
+from redraft.config import EngineConfig, SamplingParams
 from redraft.constraints.compiled import CompileCache
 from redraft.constraints.spec import Constraint, Infill, TextConstraint
 from redraft.constraints.vocabulary import Vocabulary
+from redraft.engine.assembly import page_pool, shipped_families
 from redraft.engine.deciding import Question, decide, read_questions, reading_request
 from redraft.engine.editing import edit_request, kept
-from redraft.engine.families import Autoregressive, BlockDiffusion, Reading
 from redraft.engine.handle import Event, Handle
 from redraft.engine.hub import Figures, Hub
 from redraft.engine.infilling import infill_request
@@ -67,8 +65,8 @@ class Engine:
             max_context=config.max_context or longest,
             device=model.device,
         )
-        self._scheduler = Scheduler(config.max_batch, _pool(model, config, self.intake.max_context))
-        self._hub = Hub(Runner(model, {**_families(model, config), **(families or {})}), self._scheduler)
+        self._scheduler = Scheduler(config.max_batch, page_pool(model, config, self.intake.max_context))
+        self._hub = Hub(Runner(model, {**shipped_families(model, config), **(families or {})}), self._scheduler)
 
     @property
     def label(self) -> str:
@@ -287,39 +285,6 @@ def _decisions(asked: Sequence[Question], requests: Sequence[Request], reads: in
         question.name: decide(question, [reading for reading in readings[i * reads : (i + 1) * reads] if reading])
         for i, question in enumerate(asked)
     }
-
-
-def _families(model: DiffusionTransformer, config: EngineConfig) -> dict[str, ModelFamily]:
-    """The ways of making text, by the name `Request.family` gives."""
-    is_cuda = model.device.type == "cuda"
-    chunks = _prefill_chunks(model, config)
-    folds = is_cuda if config.fold_commits is None else config.fold_commits
-    return {
-        "diffusion": BlockDiffusion(model, chunks, folds),
-        "reading": Reading(model, chunks),
-        "autoregressive": Autoregressive(model, chunks),
-    }
-
-
-def _prefill_chunks(model: DiffusionTransformer, config: EngineConfig) -> int:
-    return config.prefill_chunks or (4 if model.device.type == "cuda" else 1)
-
-
-def _pool(model: DiffusionTransformer, config: EngineConfig, max_context: int) -> PagePool:
-    """The KV cache of all requests, in the memory the config allows."""
-    shape, itemsize = model.config, model.dtype.itemsize
-    max_rows = max(_prefill_chunks(model, config) * PREFILL_CHUNK, 2 * shape.canvas_length)
-    num_bytes = config.cache_memory or default_memory(model.device)
-    size = PoolSize.within(shape, num_bytes, itemsize, max_context, config.max_batch, max_rows)
-    manager = PageManager(
-        num_full=size.full,
-        num_sliding=size.sliding,
-        page_size=PAGE_SIZE,
-        window=shape.sliding_window,
-        chunk=PREFILL_CHUNK,
-        max_rows=max_rows,
-    )
-    return PagePool(shape, manager, model.device, model.dtype)
 
 
 def _is_many(prompt: Any) -> bool:
