@@ -2,10 +2,11 @@
 
 import json
 import shutil
-import socket
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,20 +83,30 @@ def events():
 
 
 @pytest.fixture(scope="session")
-def served(chat_engine):
-    """The URL of a real server over the tiny model."""
-    from redraft.server.run import make_server
+def run_server():
+    """run_server(engines, **settings) -> a context manager: a real server on a free port, with its `url`."""
+    from redraft.server.run import listen, make_server
     from redraft.server.settings import Settings
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = make_server({"tiny": chat_engine}, Settings(port=port))
-    server.config.port = port
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"{BASE}:{port}"
-    server.should_exit = True
-    thread.join(10)
+    @contextmanager
+    def run(engines, **values):
+        settings = Settings(port=0, **values)
+        listener = listen(settings)
+        server = make_server(engines, settings)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        host, port = listener.getsockname()
+        yield SimpleNamespace(url=f"{BASE}:{port}", address=(host, port), connections=server.server_state.connections)
+        server.should_exit = True
+        thread.join(10)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def served(chat_engine, run_server):
+    """The URL of a real server over the tiny model."""
+    with run_server({"tiny": chat_engine}) as server:
+        yield server.url

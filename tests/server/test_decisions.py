@@ -58,3 +58,15 @@ def test_messages_may_be_the_input(client):
 def test_a_question_that_cannot_be_read_is_a_400(client, body):
     response = client.post("/v1/systemone", json=body)
     assert response.status_code == 400, response.text
+
+
+def test_as_many_questions_as_the_api_allows_are_answered(client):
+    questions = [{"type": "predicate", "instructions": f"Is it {i}?"} for i in range(400)]
+    reply = client.post("/v1/decisions", json={"input": "hi", "questions": questions}).json()
+    assert len(reply["answers"]) == 400 and reply["usage"]["diffusion"]["forward_passes"] == 400
+
+
+def test_keys_of_questions_that_nothing_reads_are_named(client):
+    question = {"type": "predicate", "instructions": "Is it?", "criteria": {"true": "x"}}
+    listed = client.post("/v1/decisions", json={"input": "hi", "questions": [question]}).json()
+    assert listed["warnings"] == ["questions[0].criteria has no effect here"]

@@ -1,6 +1,7 @@
 """Queues, clients that leave, clients that do not read: on a real server."""
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -51,6 +52,26 @@ def test_a_closed_socket_stops_the_request(served, chat_engine, fields):
     assert is_idle_within(chat_engine, 5)
 
 
+def test_the_log_says_that_a_client_left(served, chat_engine, caplog):
+    with caplog.at_level(logging.INFO, logger="redraft.server.access"):
+        connection = post(served, stream=True)
+        assert has_started(chat_engine)
+        connection.close()
+        assert is_idle_within(chat_engine, 5)
+        end = time.monotonic() + 5
+        while not caplog.records and time.monotonic() < end:
+            time.sleep(0.01)
+    assert json.loads(caplog.records[-1].message)["left"]
+
+
+def test_a_closed_socket_stops_a_decision(served, chat_engine):
+    questions = {str(i): {"type": "noul", "instructions": "Is it?"} for i in range(12)}
+    connection = post(served, "/v1/decisions", state="x", questions=questions, reads=64)
+    assert has_started(chat_engine)
+    connection.close()
+    assert is_idle_within(chat_engine, 1)
+
+
 def test_a_hundred_aborted_streams_leave_nothing_behind(served, chat_engine):
     before = threading.active_count()
     for _ in range(100):
@@ -80,7 +101,7 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back(make_client):
     assert int(response.headers["retry-after"]) >= 1
 
 
-def test_a_failing_request_leaves_the_others_alone(chat_engine, chat, monkeypatch):
+def test_a_failing_request_leaves_the_others_alone(chat_engine, chat, monkeypatch, caplog):
     from redraft.server import stream
 
     def broken(self, draft):
@@ -91,5 +112,6 @@ def test_a_failing_request_leaves_the_others_alone(chat_engine, chat, monkeypatc
         patch.setattr(stream.Frames, "offer", broken)
         failed = chat(stream=True, diffusion={"draft": "text"}).text
     assert '"type":"server_error"' in failed and "a fault" not in failed
+    assert "RuntimeError: a fault" in caplog.text
     assert chat(stream=True).text.count("data: ") == alone
     assert is_idle_within(chat_engine, 5)

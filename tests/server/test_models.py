@@ -15,6 +15,11 @@ def test_text_survives_the_tokenizer(client, chat_engine):
     assert client.post("/detokenize", json={"tokens": [10**6]}).status_code == 400
 
 
+def test_fields_that_the_tokenizer_does_not_read_are_named(client):
+    reply = client.post("/tokenize", json={"prompt": "a", "temperature": 0}).json()
+    assert reply["warnings"] == ["temperature has no effect here"]
+
+
 def test_messages_are_tokenized_as_a_chat_sends_them(client, chat):
     messages = [{"role": "user", "content": "hi"}]
     assert (

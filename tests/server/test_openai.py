@@ -50,6 +50,15 @@ def test_fields_without_effect_are_named(chat):
     assert [text.split()[0] for text in warnings] == ["frequency_penalty", "user", "unheard_of"]
 
 
+def test_what_only_a_stream_can_show_is_named_without_one(chat):
+    fields = {"stream_options": {"include_usage": True}, "diffusing": True, "diffusion": {"draft": "text"}}
+    assert [text.split()[0] for text in chat(**fields).json()["warnings"]] == [
+        "stream_options",
+        "diffusing",
+        "diffusion.draft",
+    ]
+
+
 def test_every_field_may_be_null(chat):
     names = ("max_tokens", "stop", "seed", "n", "tools", "response_format", "logprobs", "stream", "diffusion", "user")
     assert chat(**dict.fromkeys(names)).status_code == 200

@@ -1,15 +1,14 @@
 """Clients that send too slowly or do not read: nobody waits for them for ever."""
 
 import asyncio
+import json
 import socket
-import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from redraft.server.guard import Guard
-from redraft.server.run import make_server
 from redraft.server.settings import Settings
 
 SCOPE = {
@@ -58,34 +57,53 @@ def test_a_body_that_does_not_come_is_not_waited_for():
 
 
 @pytest.fixture(scope="module")
-def impatient():
-    """(host, port) of a server that waits half a second for headers."""
+def impatient(run_server):
+    """A server that waits half a second for headers, and one for a reply to be taken."""
     engine = SimpleNamespace(_scheduler=SimpleNamespace(max_batch=1), close=lambda: None)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = free.getsockname()
-    server = make_server({"none": engine}, Settings(header_timeout=0.5))
-    server.config.port = address[1]
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield address
-    server.should_exit = True
-    thread.join(10)
+    with run_server({"none": engine}, header_timeout=0.5, write_timeout=1) as server:
+        yield server
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\n"])
 def test_a_request_that_never_ends_its_headers_is_closed(impatient, sent):
-    with socket.create_connection(impatient, timeout=10) as connection:
+    with socket.create_connection(impatient.address, timeout=10) as connection:
         connection.sendall(sent)
         assert connection.recv(100) == b""
 
 
 def test_a_second_request_may_take_no_longer_than_the_first(impatient):
-    with socket.create_connection(impatient, timeout=10) as connection:
+    with socket.create_connection(impatient.address, timeout=10) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /hea")
         while chunk := connection.recv(4096):
             assert b"HTTP/1.1" not in chunk
+
+
+def test_a_connection_whose_client_never_reads_is_dropped(impatient):
+    with socket.create_connection(impatient.address) as connection:
+        connection.settimeout(1)
+        with pytest.raises(OSError):  # its buffer is full, or it is gone
+            while True:
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        end = time.monotonic() + 20
+        while impatient.connections and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not impatient.connections
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x01\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n{}",
+        b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_gets_an_error_in_our_shape(impatient, sent):
+    with socket.create_connection(impatient.address, timeout=10) as connection:
+        connection.sendall(sent)
+        reply = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400") and set(json.loads(body)["error"]) == {"message", "type", "param", "code"}

@@ -1,53 +1,104 @@
 """Typed decisions in two flavours: OpenAI's list of questions on an input, Inception's object of them on a state."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from redraft.engine.deciding import Question, decide, read_questions, reading_request
 from redraft.engine.engine import Engine
+from redraft.engine.handle import Handle
+from redraft.engine.request import Request
 from redraft.errors import InvalidRequest
-from redraft.reply import Decision
+from redraft.reply import Decision, Reply
+from redraft.server.exchange import Exchange
+from redraft.server.fim import TextDialect
 from redraft.server.params import ignored
 from redraft.server.schema import DecisionRequest
 
-MAX_READS = 4096  # questions times reads
+MAX_READS = 1000  # questions times reads
 _ENGINE_KEYS = ("type", "instructions", "criteria")
+_LIST_KEYS = ("type", "name", "instructions", "choices", "levels")
+
+Render = Callable[[list[Reply]], dict[str, Any]]
 
 
-def decisions(body: DecisionRequest, name: str, engine: Engine) -> dict[str, Any]:
-    """The reply to a decision request; blocks. InvalidRequest names what cannot be done."""
-    is_list = isinstance(body.questions, list)
-    if is_list and body.input is None:
-        raise InvalidRequest("input: want the text or the messages that a list of questions is about")
-    if not is_list and body.state is None:
-        raise InvalidRequest("state: want the JSON value that an object of questions is about")
-    questions = _from_list(body.questions) if isinstance(body.questions, list) else dict(body.questions)
-    state = _text_of(body.input) if is_list else body.state
-    if len(questions) * (body.reads or 1) > MAX_READS:
-        raise InvalidRequest(f"questions: {len(questions)} and reads={body.reads} want at most {MAX_READS} passes")
+class Read:
+    """One denoising pass that looks at the labels of one question."""
+
+    def __init__(self, engine: Engine, state: Any, question: Question, seed: int):
+        self._engine, self._state, self._question, self._seed = engine, state, question, seed
+        self._request: Request | None = None
+
+    def start(self, _: bool) -> Handle:
+        self._request = reading_request(self._engine.intake, self._state, self._question, self._seed)
+        return self._engine._submit(self._request)
+
+    @property
+    def seen(self) -> tuple[list[float], float]:
+        """The probability of each label and the mass of them all, once the pass is done."""
+        assert self._request is not None and self._request.reading is not None
+        return self._request.reading
+
+
+def decision_exchange(body: DecisionRequest, name: str, engine: Engine, fingerprint: str) -> tuple[Exchange, Render]:
+    """What a decision request asks of the engine, and how its reply is made; InvalidRequest names what cannot be."""
+    questions, state = _questions_and_state(body)
+    num_reads, seed = body.reads or 1, body.seed or 0
+    if len(questions) * num_reads > MAX_READS:
+        raise InvalidRequest(f"questions: {len(questions)} and reads={num_reads} want at most {MAX_READS} passes")
     known = {key: {k: v for k, v in question.items() if k in _ENGINE_KEYS} for key, question in questions.items()}
-    decided = engine.decide(state, known, reads=body.reads or 1, seed=body.seed or 0)
-    warnings = ignored(body)
-    warnings += [f"questions.{key}.{extra} has no effect here" for key, extra in _extra_keys(body)]
+    reads = {
+        question: [Read(engine, state, question, seed + i) for i in range(num_reads)]
+        for question in read_questions(known)
+    }
+    exchange = Exchange(
+        model=name,
+        fingerprint=fingerprint,
+        dialect=TextDialect(),
+        starts=[read.start for each in reads.values() for read in each],
+        weight=min(len(questions) * num_reads, engine._scheduler.max_batch),
+        compiles=True,
+        warnings=[*ignored(body), *(f"questions{key} has no effect here" for key in _extra_keys(body))],
+    )
     num_tokens = _num_tokens(engine, state, questions)
+
+    def render(replies: list[Reply]) -> dict[str, Any]:
+        decided = [decide(question, [read.seen for read in each]) for question, each in reads.items()]
+        usage = _usage(num_tokens, exchange.usage(replies)["diffusion"])
+        answers = _answers(body.questions, questions, decided)
+        warnings = exchange.all_warnings(replies)
+        return {"object": "decision", "model": name, "answers": answers, "usage": usage, "warnings": warnings}
+
+    return exchange, render
+
+
+def _questions_and_state(body: DecisionRequest) -> tuple[dict[str, dict[str, Any]], Any]:
+    """Questions by name, in the engine's terms, and what they are about."""
     if isinstance(body.questions, list):
-        pairs = zip(body.questions, decided.values(), strict=True)
-        answers: Any = [_listed(question, decision) for question, decision in pairs]
-    else:
-        answers = {key: _keyed(questions[key], decision) for key, decision in decided.items()}
-    usage = {
+        if body.input is None:
+            raise InvalidRequest("input: want the text or the messages that a list of questions is about")
+        return _from_list(body.questions), _text_of(body.input)
+    if body.state is None:
+        raise InvalidRequest("state: want the JSON value that an object of questions is about")
+    return dict(body.questions), body.state
+
+
+def _answers(asked: Any, questions: Mapping[str, Mapping[str, Any]], decided: list[Decision]) -> Any:
+    """A list for a list, an object for an object."""
+    if isinstance(asked, list):
+        return [_listed(question, decision) for question, decision in zip(asked, decided, strict=True)]
+    return {key: _keyed(questions[key], decision) for key, decision in zip(questions, decided, strict=True)}
+
+
+def _usage(num_tokens: int, diffusion: dict[str, Any]) -> dict[str, Any]:
+    return {
         "input_tokens": num_tokens,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 0,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": num_tokens,
+        "diffusion": diffusion,
     }
-    return {"object": "decision", "model": name, "answers": answers, "usage": usage, "warnings": warnings}
-
-
-def num_reads(body: DecisionRequest) -> int:
-    """Choices that the request counts as."""
-    return len(body.questions)
 
 
 def _from_list(questions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -154,10 +205,14 @@ def _label(value: str | bool) -> str:
     return value if isinstance(value, str) else str(value).lower()
 
 
-def _extra_keys(body: DecisionRequest) -> list[tuple[str, str]]:
+def _extra_keys(body: DecisionRequest) -> list[str]:
+    """Keys of questions that nothing reads, as they are written in a path."""
     if isinstance(body.questions, list):
-        return []
-    return [(key, extra) for key, question in body.questions.items() for extra in question if extra not in _ENGINE_KEYS]
+        named: Any = enumerate(body.questions)
+        known = _LIST_KEYS
+    else:
+        named, known = body.questions.items(), _ENGINE_KEYS
+    return [f"[{key!r}].{extra}" for key, question in named for extra in question if extra not in known]
 
 
 def _num_tokens(engine: Engine, state: Any, questions: Mapping[str, Mapping[str, Any]]) -> int:

@@ -70,8 +70,8 @@ def install(app: FastAPI) -> None:
     async def on_ours(_: Request, error: Exception) -> JSONReply:
         return reply_to(error)
 
-    async def on_fault(_: Request, error: Exception) -> JSONReply:
-        logger.error("request failed", exc_info=error)
+    async def on_fault(request: Request, error: Exception) -> JSONReply:
+        logger.error("request %s failed", request.state.request_id, exc_info=error)
         return reply_to(error)
 
     async def on_validation(_: Request, error: Exception) -> JSONReply:

@@ -57,6 +57,7 @@ class Exchange:
     fingerprint: str
     dialect: Dialect
     starts: Sequence[Start]
+    weight: int | None = None  # choices it counts as in the queue; None: one per start
     compiles: bool = False  # starting compiles a constraint, which may take seconds
     num_per_prompt: int = 1  # choices that share a prompt, which counts once in `usage`
     warnings: Sequence[str] = ()

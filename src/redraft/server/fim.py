@@ -101,12 +101,18 @@ def fim_exchange(body: FimRequest, name: str, engine: Engine, fingerprint: str) 
 
 
 def infill_exchange(body: InfillRequest, name: str, engine: Engine, fingerprint: str) -> Exchange:
-    """The same for llama.cpp's dialect, whose extra files go before the text."""
+    """The same for llama.cpp's dialect, whose extra files go before the text.
+
+    `n_predict` 0 is an editor's warm-up: one pass, so that the text before the cursor is in the prefix cache.
+    """
     if body.stream:
         raise InvalidRequest("stream: /infill answers whole, want false; /v1/fim/completions streams")
     if body.seed is not None and not -1 <= body.seed < 2**64:
         raise InvalidRequest(f"seed={body.seed}: want 0 to 2**64 - 1, or -1 for any")
     seed = None if body.seed == -1 else body.seed
+    options = diffusion_fields(body.diffusion)
+    if body.n_predict == 0:
+        options["max_denoising_steps"] = 1
     params = SamplingParams(
         max_tokens=body.n_predict if body.n_predict and body.n_predict > 0 else None,
         seed=first_seed(seed, body.temperature),
@@ -114,7 +120,7 @@ def infill_exchange(body: InfillRequest, name: str, engine: Engine, fingerprint:
         top_p=body.top_p,
         top_k=body.top_k if body.top_k and body.top_k > 0 else None,
         stop=[text for text in body.stop or () if text] or None,
-        **diffusion_fields(body.diffusion),
+        **options,
     )
     warnings = ignored(body)
     if body.t_max_predict_ms:
@@ -131,24 +137,24 @@ def infill_exchange(body: InfillRequest, name: str, engine: Engine, fingerprint:
     )
 
 
-def infill_reply(exchange: Exchange, reply: Reply) -> dict[str, Any]:
-    """llama.cpp's object."""
+def infill_reply(exchange: Exchange, reply: Reply, *, is_warm_up: bool) -> dict[str, Any]:
+    """llama.cpp's object; that of a warm-up says nothing."""
     usage = reply.usage
-    milliseconds = usage.seconds * 1000
+    num_predicted = 0 if is_warm_up else usage.completion_tokens
     return {
-        "content": reply.text,
+        "content": "" if is_warm_up else reply.text,
         "stop": True,
         "stop_type": "eos" if reply.finish_reason == "stop" else "limit",
         "truncated": False,
         "model": exchange.model,
         "seed": reply.seed,
-        "tokens_predicted": usage.completion_tokens,
+        "tokens_predicted": num_predicted,
         "tokens_evaluated": usage.prompt_tokens,
         "timings": {
             "prompt_n": usage.prompt_tokens,
-            "predicted_n": usage.completion_tokens,
-            "predicted_ms": milliseconds,
-            "predicted_per_second": usage.completion_tokens / max(usage.seconds, 1e-9),
+            "predicted_n": num_predicted,
+            "predicted_ms": usage.seconds * 1000,
+            "predicted_per_second": num_predicted / max(usage.seconds, 1e-9),
         },
         "warnings": exchange.all_warnings([reply]),
         "usage": exchange.usage([reply]),

@@ -1,6 +1,7 @@
 """How much the server takes on at a time, and how requests get from its event loop into the engine and back."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -43,12 +44,15 @@ class Admission:
         Those that compile a constraint do not keep others waiting.
         """
         loop, pool = asyncio.get_running_loop(), self._heavy if compiles else self._light
-        queued = loop.run_in_executor(pool, _start_all, starts, wants_drafts)
+        handles, is_abandoned = [], threading.Event()
+        queued = loop.run_in_executor(pool, _start_all, starts, wants_drafts, handles, is_abandoned)
         try:
-            return await asyncio.shield(queued)
+            await asyncio.shield(queued)
         except asyncio.CancelledError:
-            queued.add_done_callback(_cancel_all)
+            is_abandoned.set()
+            _cancel(handles)
             raise
+        return handles
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of blocking work, done in a worker thread."""
@@ -82,8 +86,7 @@ async def merged(handles: Sequence[Handle], patience: float | None) -> AsyncIter
     finally:
         for task in waiting:
             task.cancel()
-        for handle in handles:
-            handle.cancel()
+        _cancel(handles)
 
 
 async def collected(handles: Sequence[Handle], note: Callable[[Event], None]) -> list[Reply]:
@@ -98,20 +101,23 @@ async def collected(handles: Sequence[Handle], note: Callable[[Event], None]) ->
     return [found[index] for index in range(len(handles))]
 
 
-def _start_all(starts: Sequence[Start], wants_drafts: bool) -> list[Handle]:
-    handles: list[Handle] = []
+def _start_all(
+    starts: Sequence[Start], wants_drafts: bool, handles: list[Handle], is_abandoned: threading.Event
+) -> None:
+    """Adds a handle per start, in place; where one fails, or nobody wants them any more, all are cancelled."""
     try:
         for start in starts:
+            if is_abandoned.is_set():
+                break
             handles.append(start(wants_drafts))
-    except BaseException:
-        for handle in handles:
-            handle.cancel()
-        raise
-    return handles
+    except Exception:
+        _cancel(handles)
+        if not is_abandoned.is_set():
+            raise
+    if is_abandoned.is_set():
+        _cancel(handles)
 
 
-def _cancel_all(queued: asyncio.Future[list[Handle]]) -> None:
-    if queued.cancelled() or queued.exception() is not None:
-        return
-    for handle in queued.result():
+def _cancel(handles: Sequence[Handle]) -> None:
+    for handle in handles:
         handle.cancel()

@@ -38,11 +38,13 @@ class Metrics:
         depth.set_function(queue)
         Gauge("redraft_choices_limit", "Choices that may run or wait", registry=self.registry).set(limit)
 
-    def of_request(self, model: str, figures: dict[str, Any]) -> Callable[[Event], None]:
+    def of_request(self, model: str, figures: dict[str, Any]) -> Callable[[Event | Exception], None]:
         """A listener for the events of one request, which adds up its `figures` for the log, in place."""
         started, seen = time.monotonic(), []
 
-        def note(event: Event) -> None:
+        def note(event: Event | Exception) -> None:
+            if isinstance(event, Exception):
+                figures["error"] = type(event).__name__
             if isinstance(event, Commit) and event.text and not seen:
                 seen.append(event)
                 figures["first_commit_seconds"] = round(time.monotonic() - started, 4)
@@ -71,7 +73,8 @@ class Metrics:
         self._prompts.labels(model).inc(usage.prompt_tokens)
         for has_converged in usage.converged:
             self._canvases.labels(model, str(has_converged).lower()).inc()
-        self._ratio.labels(model).observe(usage.tokens_per_forward)
+        if usage.completion_tokens:  # a decision commits none
+            self._ratio.labels(model).observe(usage.tokens_per_forward)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"redraft_{name}", text, list(labels), registry=self.registry)

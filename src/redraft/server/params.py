@@ -30,7 +30,10 @@ _NEUTRAL: Mapping[str, Sequence[Any]] = {
     "verbosity": ("medium",),
     "cache_prompt": (True, False),
     "strict": (True, False),
+    "diffusing": (False,),
+    "diffusion.draft": ("off",),
 }
+_ONLY_IN_STREAMS = ("stream_options", "diffusing")
 _PENALTIES = ("frequency_penalty", "presence_penalty", "repetition_penalty")
 
 
@@ -81,6 +84,10 @@ def ignored(body: BaseModel) -> list[str]:
     """A warning for each field, at the top of the body, that has no effect here and asks for one."""
     unknown = dict(body.model_extra or {})
     known = {name: getattr(body, name) for name in _PENALTIES if hasattr(body, name)}
+    if not getattr(body, "stream", None):
+        known |= {name: getattr(body, name, None) for name in _ONLY_IN_STREAMS}
+        options = getattr(body, "diffusion", None)
+        known |= {f"diffusion.{name}": getattr(options, name, None) for name in _NOT_SAMPLING}
     return [
         f"{name[:80]} has no effect here"
         for name, value in {**known, **unknown}.items()

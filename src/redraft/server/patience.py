@@ -1,9 +1,12 @@
-"""uvicorn's HTTP protocol, with an end to waiting for a request that does not come."""
+"""uvicorn's HTTP protocol, with an end to waiting for a request that does not come, and errors in our shape."""
 
 import asyncio
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from redraft.server.errors import error_body
+from redraft.server.wire import write_json
 
 
 def patient(seconds: float) -> type[H11Protocol]:
@@ -23,6 +26,20 @@ def patient(seconds: float) -> type[H11Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self._stop()
+
+        def send_400_response(self, msg: str) -> None:
+            """Answers what is no HTTP request, unless a reply to it has begun."""
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                body = write_json(error_body(msg, "invalid_request_error"))
+                length = str(len(body)).encode()
+                headers = [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", length),
+                    (b"connection", b"close"),
+                ]
+                for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
 
         def _watch(self, is_new: bool = False) -> None:
             has_begun = is_new or self.cycle is None or bool(self.conn.trailing_data[0])

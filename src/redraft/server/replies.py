@@ -162,11 +162,13 @@ class Tokens(BaseModel):
     tokens: list[int]
     count: int
     max_model_len: int
+    warnings: list[str]
 
 
 class Text(BaseModel):
     prompt: str
     content: str
+    warnings: list[str]
 
 
 class TokenizerInfo(BaseModel):

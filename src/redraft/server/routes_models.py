@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest
+from redraft.server.params import ignored
 from redraft.server.replies import Model, ModelList, Text, TokenizerInfo, Tokens
 from redraft.server.routing import ERRORS, router
 from redraft.server.schema import DetokenizeRequest, DiffusionOptions, Sampling, TokenizeRequest
@@ -48,13 +49,13 @@ def _add_tokenizer(routes: APIRouter, service: Service) -> None:
     async def tokenize(body: TokenizeRequest) -> Tokens:
         _, engine = service.named(body.model)
         ids = await service.admission.run(lambda: _encode(body, engine))
-        return Tokens(tokens=ids, count=len(ids), max_model_len=engine.intake.max_context)
+        return Tokens(tokens=ids, count=len(ids), max_model_len=engine.intake.max_context, warnings=ignored(body))
 
     @routes.post("/detokenize", response_model=Text, responses=ERRORS, tags=["tokenizer"])
     async def detokenize(body: DetokenizeRequest) -> Text:
         _, engine = service.named(body.model)
         text = await service.admission.run(lambda: engine.tokenizer.decode(body.tokens))
-        return Text(prompt=text, content=text)
+        return Text(prompt=text, content=text, warnings=ignored(body))
 
     @routes.get("/tokenizer_info", response_model=TokenizerInfo, responses=ERRORS, tags=["tokenizer"])
     async def tokenizer_info() -> TokenizerInfo:

@@ -1,13 +1,11 @@
 """Routes that generate: chat, completions, infill, edits, decisions."""
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from redraft.reply import Reply
 from redraft.server.completions import completion_exchange
-from redraft.server.decisions import decisions, num_reads
+from redraft.server.decisions import decision_exchange
 from redraft.server.edits import edit_exchange
 from redraft.server.fim import fim_exchange, infill_exchange, infill_reply
 from redraft.server.openai import chat_exchange
@@ -22,7 +20,6 @@ from redraft.server.schema import (
     InfillRequest,
 )
 from redraft.server.service import Service
-from redraft.server.wire import JSONReply
 
 DECISION_PATHS = ("/v1/decisions", "/v1/systemone")
 
@@ -35,9 +32,8 @@ def make(service: Service) -> APIRouter:
 
     async def decide(body: DecisionRequest, request: Request) -> Response:
         name, engine = service.named(body.model)
-        with service.admission.admit(num_reads(body)):
-            work = asyncio.to_thread(decisions, body, name, engine)
-            return JSONReply(await service.unless_left(request, work))
+        exchange, render = decision_exchange(body, name, engine, service.fingerprint(engine))
+        return await service.answer(request, exchange, render)
 
     for path in DECISION_PATHS:
         routes.add_api_route(path, decide, methods=["POST"], responses=replies(DecisionReply), tags=["decisions"])
@@ -66,12 +62,9 @@ def _add_infill(routes: APIRouter, service: Service) -> None:
     async def infill(body: InfillRequest, request: Request) -> Response:
         name, engine = service.named(body.model)
         exchange = infill_exchange(body, name, engine, service.fingerprint(engine))
-        if body.n_predict == 0:  # a warm-up: the text to come is looked at, nothing is written
-            counted = await service.admission.run(lambda: engine.tokenizer.encode_plain(body.input_prefix))
-            return JSONReply(_warmed_up(name, len(counted)))
 
         def render(finished: list[Reply]) -> dict:
-            return infill_reply(exchange, finished[0])
+            return infill_reply(exchange, finished[0], is_warm_up=body.n_predict == 0)
 
         return await service.answer(request, exchange, render)
 
@@ -79,7 +72,3 @@ def _add_infill(routes: APIRouter, service: Service) -> None:
     async def edit(body: EditRequest, request: Request) -> Response:
         name, engine = service.named(body.model)
         return await service.answer(request, edit_exchange(body, name, engine, service.fingerprint(engine)))
-
-
-def _warmed_up(name: str, num_tokens: int) -> dict:
-    return {"content": "", "stop": True, "model": name, "tokens_predicted": 0, "tokens_evaluated": num_tokens}

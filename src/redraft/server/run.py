@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Mapping
 
 import uvicorn
@@ -20,7 +21,7 @@ def run(engines: Mapping[str, Engine], settings: Settings, on_ready: Callable[[s
 
     `on_ready` is called with the server's URL once it listens. Port 0 takes a free one.
     """
-    listener = _listen(settings)
+    listener = listen(settings)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     server = make_server(engines, settings)
@@ -48,11 +49,12 @@ def make_server(engines: Mapping[str, Engine], settings: Settings) -> uvicorn.Se
     return uvicorn.Server(config)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
     """A bound socket; InvalidRequest where the address cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _give_up_on_silence(listener, settings.write_timeout)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:
@@ -60,3 +62,14 @@ def _listen(settings: Settings) -> socket.socket:
         raise InvalidRequest(f"host={settings.host!r}, port={settings.port}: {error.strerror or error}") from None
     listener.listen(128)
     return listener
+
+
+def _give_up_on_silence(listener: socket.socket, seconds: float) -> None:
+    """Has the kernel end connections, inherited from `listener`, whose other side takes or confirms nothing this long.
+
+    Closing such a connection would wait for it to read what was written, for ever.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(seconds)))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(1000 * seconds)))

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from redraft import __version__
 from redraft.engine.engine import Engine
+from redraft.engine.handle import Handle
 from redraft.reply import Reply
 from redraft.server.errors import RefusalError
 from redraft.server.exchange import Exchange
 from redraft.server.limits import Admission, collected
 from redraft.server.metrics import Metrics
 from redraft.server.settings import Settings
-from redraft.server.stream import EventStream, has_left, server_sent_events
+from redraft.server.stream import EventStream, departure, server_sent_events
 from redraft.server.wire import JSONReply
 
 Result = TypeVar("Result")
@@ -60,22 +61,25 @@ class Service:
         `render` makes the body of a reply that does not stream, where the exchange's own is not it.
         """
         with ExitStack() as stack:
-            stack.enter_context(self.admission.admit(len(exchange.starts)))
+            stack.enter_context(self.admission.admit(exchange.weight or len(exchange.starts)))
+            figures = request.state.figures
+            figures["id"] = exchange.id
+            note = self.metrics.of_request(exchange.model, figures)
             wants_drafts = exchange.is_stream and exchange.drafts.mode != "off"
-            handles = await self.admission.start(exchange.starts, wants_drafts=wants_drafts, compiles=exchange.compiles)
-            note = self.metrics.of_request(exchange.model, request.state.figures)
+            starting = self.admission.start(exchange.starts, wants_drafts=wants_drafts, compiles=exchange.compiles)
+            handles = await self.unless_left(request, starting)
             if exchange.is_stream:
                 decode = self.engines[exchange.model].tokenizer.decode
                 lines = server_sent_events(exchange, handles, decode, self.settings.ping_interval, note)
                 held = stack.pop_all()
-                return EventStream(lines, partial(_release, held, handles))
+                return EventStream(lines, partial(_release, held, handles, figures))
             finished = await self.unless_left(request, collected(handles, note))
         return JSONReply((render or exchange.reply)(finished))
 
     async def unless_left(self, request: Request, work: Coroutine[Any, Any, Result]) -> Result:
         """The work's result; ClientLeftError, with the work cancelled, where the client goes first."""
         working = asyncio.ensure_future(work)
-        leaving = asyncio.ensure_future(has_left(request.receive))
+        leaving = asyncio.ensure_future(departure(request.receive))
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
@@ -92,7 +96,9 @@ class Service:
             engine.close()
 
 
-def _release(held: ExitStack, handles: list[Any]) -> None:
+def _release(held: ExitStack, handles: list[Handle], figures: dict[str, Any], has_left: bool) -> None:
+    if has_left:
+        figures["left"] = True
     for handle in handles:
         handle.cancel()
     held.close()

@@ -1,6 +1,7 @@
 """Events of the engine -> server-sent events: drafts, committed text, the end."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from redraft.server.errors import describe
 from redraft.server.exchange import DraftWish, Exchange
 from redraft.server.limits import merged
 from redraft.server.wire import write_json
+
+logger = logging.getLogger(__name__)
 
 KEYFRAME = 16  # frames of mode "tokens" between two that carry the whole text
 DONE = b"data: [DONE]\n\n"
@@ -89,7 +92,7 @@ async def server_sent_events(
     handles: Sequence[Handle],
     decode: Decode,
     ping_interval: float,
-    note: Callable[[Event], None],
+    note: Callable[[Event | Exception], None],
 ) -> AsyncGenerator[bytes, None]:
     """The lines of a streamed reply. An error ends it as data; leaving cancels the handles."""
     lines = _Lines(exchange, [Frames(exchange.drafts, decode) for _ in handles])
@@ -107,7 +110,11 @@ async def server_sent_events(
         for line in lines.ending():
             yield line
     except Exception as error:
-        yield b"data: " + write_json(describe(error)[1]) + b"\n\n"
+        note(error)
+        status, body, _ = describe(error)
+        if status == 500:
+            logger.error("reply %s failed", exchange.id, exc_info=error)
+        yield b"data: " + write_json(body) + b"\n\n"
     finally:
         for handle in handles:
             handle.cancel()
@@ -169,28 +176,29 @@ class _Lines:
 
 
 class EventStream(Response):
-    """Sends lines as they come and stops when the client leaves; `on_end` is called in every case."""
+    """Sends lines as they come and stops when the client leaves; `on_end` hears in every case whether it did."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, lines: AsyncGenerator[bytes, None], on_end: Callable[[], None]):
+    def __init__(self, lines: AsyncGenerator[bytes, None], on_end: Callable[[bool], None]):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._lines, self._on_end = lines, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writing = asyncio.ensure_future(self._write(send))
-        leaving = asyncio.ensure_future(has_left(receive))
+        leaving, has_left = asyncio.ensure_future(departure(receive)), True
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
+            has_left = not writing.done()
+            if not has_left:
                 writing.result()
         finally:
             writing.cancel()
             leaving.cancel()
             await asyncio.gather(writing, leaving, return_exceptions=True)
             await self._lines.aclose()
-            self._on_end()
+            self._on_end(has_left)
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -199,7 +207,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def has_left(receive: Receive) -> None:
+async def departure(receive: Receive) -> None:
     """Returns when the client has closed its end."""
     while (await receive())["type"] != "http.disconnect":
         pass
