@@ -70,3 +70,17 @@ def make_model(make_config) -> Callable:
         return model.eval().requires_grad_(False)
 
     return make
+
+
+@pytest.fixture(scope="module")  # no longer: while it lives, a test cannot run an event loop of its own
+def browser():
+    """A headless Chromium; tests that want it are skipped, and say so, where there is none."""
+    import shutil
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("want chromium: apt-get install chromium")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as api:
+        browser = api.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,45 +1,46 @@
 """The page, in a headless Chromium: what a person sees and does. Skipped where there is no Chromium."""
 
 import re
-import shutil
 import time
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api")
+from redraft.server.page import page as html
+from redraft.server.page import policy
 
-from redraft.server.page import page as html  # noqa: E402
-from redraft.server.page import policy  # noqa: E402
-
-CHROMIUM = shutil.which("chromium")
 WATCH = """window.drawn = new Set(); new MutationObserver(() => {
     for (const canvas of document.querySelectorAll('.canvas')) drawn.add(canvas.textContent);
 }).observe(document.body, {subtree: true, childList: true})"""
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="want chromium: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as api:
-        browser = api.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
-def tab(browser, served):
-    """A tab that shows the page; a test fails where the page writes an error to the console or asks another host."""
-    tab = browser.new_page()
-    faults, hosts = [], set()
-    tab.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("request", lambda request: hosts.add(request.url.split("/")[2]))
-    tab.goto(served)
-    wait_until(tab, "models.length === 1")
-    yield tab
+def open_page(browser):
+    """open_page(url, **context) -> a tab that shows the page; a fault in its console, or asking another host, fails."""
+    tabs, faults, hosts, allowed = [], [], set(), set()
+
+    def open_tab(url, **context):
+        tab = browser.new_page(**context)
+        tab.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
+        tab.on("pageerror", lambda error: faults.append(str(error)))
+        tab.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+        tab.goto(url)
+        allowed.add(url.split("/")[2])
+        tabs.append(tab)
+        return tab
+
+    yield open_tab
     assert faults == []
-    assert hosts == {served.split("/")[2]}
-    tab.close()
+    assert hosts == allowed
+    for tab in tabs:
+        tab.close()
+
+
+@pytest.fixture
+def tab(open_page, served):
+    """A tab that shows the page of the tiny model."""
+    tab = open_page(served)
+    wait_until(tab, "models.length === 1")
+    return tab
 
 
 def is_fault(message):
@@ -75,35 +76,46 @@ def test_the_policy_names_the_only_script_and_style():
     assert not re.search(r"(src|href)=\"(?!data:)", html())
 
 
-@needs_browser
 def test_a_bubble_shows_drafts_and_settles_into_the_reply(tab, chat):
     set_knob(tab, "max_tokens", 12)
     set_knob(tab, "seed", 1)
     tab.evaluate(WATCH)
     say(tab)
     wait_until_done(tab)
-    shown = tab.locator(".bubble:not(.user) .canvas").text_content()
+    shown = tab.locator(".reply .canvas").text_content()
     assert shown == chat(seed=1).json()["choices"][0]["message"]["content"]
     assert tab.evaluate("drawn.size") > 1
-    assert "steps" in tab.locator(".bubble:not(.user) > .quiet").text_content()
+    assert "denoising steps" in tab.locator("#figures").text_content()
 
 
-@needs_browser
 def test_a_run_can_be_scrubbed_shaded_and_replayed(tab):
     set_knob(tab, "max_tokens", 12)
     say(tab)
     wait_until_done(tab)
-    tab.get_by_label("Denoising step", exact=True).fill("0")
-    assert "denoising step 1" in tab.locator(".bubble:not(.user) > .quiet").text_content()
-    for look in ("confidence", "settled", "draft"):
-        tab.get_by_label("Show").select_option(look)
-        assert tab.locator(".bubble:not(.user) .canvas span").count() > 0
+    tab.get_by_role("slider").fill("0")
+    assert "step 1:" in tab.locator("#figures .now-text").text_content()
+    for look in ("Confidence", "Settled", "Draft"):
+        tab.locator(".views").get_by_text(look).first.click()
+        assert tab.locator(".reply .canvas span").count() > 0
     tab.get_by_role("button", name="Replay").click()
     tab.get_by_role("button", name="Pause").wait_for()
     tab.get_by_role("button", name="Replay").wait_for()
 
 
-@needs_browser
+def test_a_position_shows_its_alternatives_by_pointer_and_by_key(tab):
+    set_knob(tab, "max_tokens", 12)
+    say(tab)
+    wait_until_done(tab)
+    tab.locator(".reply .views").get_by_text("Confidence").click()
+    tab.locator(".reply .canvas span").first.hover()
+    assert "Alternatives" in tab.locator(".about").text_content()
+    tab.mouse.move(0, 0)
+    assert tab.locator(".about").is_hidden()
+    tab.locator(".reply .canvas").focus()
+    tab.keyboard.press("ArrowRight")
+    assert "position 0" in tab.locator(".about").text_content()
+
+
 def test_stop_ends_a_run(tab):
     set_knob(tab, "max_tokens", 1500)
     set_knob(tab, "max_denoising_steps", 500)
@@ -113,10 +125,10 @@ def test_stop_ends_a_run(tab):
     tab.get_by_role("button", name="Stop").click()
     wait_until(tab, "!running")
     assert tab.locator("#status").text_content() == "stopped"
+    assert tab.get_by_role("button", name="Send").is_visible()
 
 
-@needs_browser
-def test_a_template_shows_its_holes(tab):
+def test_a_template_shows_its_holes_while_it_forms_and_after(tab):
     tab.get_by_role("tab", name="Constraints").click()
     tab.locator("#spec").fill("Dear {name}!")
     tab.locator("#holes").fill("name (Ann|Bob)")
@@ -124,9 +136,27 @@ def test_a_template_shows_its_holes(tab):
     wait_until_done(tab)
     assert tab.locator(".canvas .hole").text_content() in ("Ann", "Bob")
     assert tab.locator("#play-out .canvas").text_content().startswith("Dear ")
+    tab.locator("#play-out .views").get_by_text("Draft").click()
+    cells, holes = (tab.locator(f"#play-out .canvas {kind}").count() for kind in ("[data-i]", ".hole"))
+    assert 0 < holes < cells
 
 
-@needs_browser
+@pytest.mark.parametrize(
+    ("given", "text", "holes"),
+    [
+        ({"type": "regex", "regex": r"(yes|no), because [a-z ]{5,40}\."}, "no, because of it.", ["no", "of it"]),
+        ({"type": "regex", "regex": "yes|no"}, "no", ["no"]),
+        ({"type": "regex", "regex": r"(?P<a>\d)\d-x+"}, "12-xx", ["12", "xx"]),
+        ({"type": "template", "template": "{{{a}}} {b}"}, "{1} two", ["1", "two"]),
+        ({"type": "json_schema"}, '{"a": "x", "b": -1.5, "c": [true]}', ['"x"', "-1.5", "true"]),
+        ({"type": "choice"}, "yes", ["yes"]),
+    ],
+)
+def test_what_a_constraint_left_open_is_marked(tab, given, text, holes):
+    marks = tab.evaluate("([format, text]) => marksOf(format)(text)", [given, text])
+    assert [text[start:end] for start, end, _ in marks] == holes
+
+
 def test_infill_writes_at_the_cursor_and_can_be_undone(tab):
     set_knob(tab, "max_tokens", 6)
     tab.get_by_role("tab", name="Infill").click()
@@ -139,7 +169,12 @@ def test_infill_writes_at_the_cursor_and_can_be_undone(tab):
     assert tab.locator("#code").input_value() == was
 
 
-@needs_browser
+def test_a_gap_is_drawn_once_between_what_surrounds_it(tab):
+    """The canvas of an infill begins with the end of what is before the gap, and holds what comes after it."""
+    layout = tab.evaluate("gapLayout('x = 1\\n    ', 'return y')({}, {index: 0, before: ''}, '    y = 2\\nretu')")
+    assert layout == {"before": "x = 1\n", "after": "rn y", "holes": [[4, 10, "filled in"]]}
+
+
 def test_tabs_and_the_board_work_by_keyboard(tab):
     tab.get_by_role("tab", name="Chat").focus()
     tab.keyboard.press("ArrowLeft")
@@ -150,9 +185,34 @@ def test_tabs_and_the_board_work_by_keyboard(tab):
     assert tab.evaluate("document.activeElement.ariaLabel") == "row 2, column 1"
 
 
-@needs_browser
+def test_colours_follow_the_button(tab):
+    dark = "getComputedStyle(document.body).backgroundColor === 'rgb(20, 22, 27)'"
+    assert not tab.evaluate(dark)
+    for _ in range(2):
+        tab.get_by_role("button", name="Colours").click()
+    assert tab.evaluate(dark)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nothing_is_wider_than_the_window(open_page, served, width):
+    tab = open_page(served, viewport={"width": width, "height": 700})
+    wait_until(tab, "models.length === 1")
+    for name in ("Chat", "Constraints", "Infill", "Sudoku"):
+        tab.get_by_role("tab", name=name).click()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_an_error_is_shown_in_words(tab):
     set_knob(tab, "t_min", 5)
     say(tab)
-    wait_until(tab, "!running && document.querySelector('.bubble .bad')")
-    assert "t_min" in tab.locator(".bubble .bad").text_content()
+    wait_until(tab, "!running && document.querySelector('.fault:not([hidden])')")
+    assert "t_min" in tab.locator(".reply .fault").text_content()
+
+
+def test_a_key_is_asked_for_where_the_server_wants_one(open_page, chat_engine, run_server):
+    with run_server({"tiny": chat_engine}, api_keys=("secret",)) as server:
+        tab = open_page(server.url)
+        tab.get_by_label("asks for a key").fill("secret")
+        tab.keyboard.press("Enter")
+        wait_until(tab, "models.length === 1")
+        assert tab.locator("#key-form").is_hidden()

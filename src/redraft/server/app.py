@@ -20,10 +20,7 @@ from redraft.server.settings import Settings
 
 
 def make_app(engines: Mapping[str, Engine], settings: Settings | None = None) -> ASGIApp:
-    """The application over engines by the names clients use; the first answers where a request names none.
-
-    Closing the application closes the engines.
-    """
+    """The application over engines by the names clients use; the first answers where a request names none."""
     settings = settings or Settings()
     service = Service(engines, settings)
 

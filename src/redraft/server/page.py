@@ -6,12 +6,17 @@ import re
 from functools import cache
 from pathlib import Path
 
-_FILE = Path(__file__).with_name("page.html")
+from redraft.visualize.html import DRAWING, STYLE, filled, joined
+
+_FOLDER = Path(__file__).with_name("page")
+_SCRIPTS = ("wire", "panel", "chat", "marks", "playground", "infill", "sudoku", "start")
 
 
 @cache
 def page() -> str:
-    return _FILE.read_text(encoding="utf-8")
+    style = joined(*STYLE, _FOLDER / "page.css")
+    script = joined(*DRAWING, *(_FOLDER / f"{name}.js" for name in _SCRIPTS))
+    return filled(_FOLDER / "index.html", style=style, script=script)
 
 
 def policy(html: str) -> str:

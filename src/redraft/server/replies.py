@@ -143,6 +143,7 @@ class Model(BaseModel):
     has_chat: bool
     supported_endpoints: list[str]
     supported_sampling_parameters: list[str]
+    defaults: dict[str, Any]
 
 
 class ModelList(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from redraft.config import SamplingParams
 from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest
 from redraft.server.params import ignored
@@ -95,6 +96,7 @@ def _model(name: str, engine: Engine, created: int) -> Model:
         has_chat=has_chat,
         supported_endpoints=[*ENDPOINTS, *(CHAT_ENDPOINTS if has_chat else ())],
         supported_sampling_parameters=["max_tokens", *fields, *options],
+        defaults=SamplingParams().resolved(engine.intake.defaults).as_dict(),
     )
 
 

@@ -17,7 +17,7 @@ KEEP_ALIVE = 5  # seconds that an idle connection stays open
 
 
 def run(engines: Mapping[str, Engine], settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM; then no connection is taken, and running requests may finish.
+    """Serves until SIGINT or SIGTERM; then no connection is taken, running requests may finish, and engines close.
 
     `on_ready` is called with the server's URL once it listens. Port 0 takes a free one.
     """
@@ -30,7 +30,11 @@ def run(engines: Mapping[str, Engine], settings: Settings, on_ready: Callable[[s
         on_ready(f"http://{shown}:{port}")
         await server.serve(sockets=[listener])
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    finally:
+        for engine in engines.values():
+            engine.close()
 
 
 def make_server(engines: Mapping[str, Engine], settings: Settings) -> uvicorn.Server:

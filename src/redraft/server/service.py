@@ -91,9 +91,8 @@ class Service:
             await asyncio.gather(working, leaving, return_exceptions=True)
 
     def close(self) -> None:
+        """Take nothing on any more; the engines are their owner's to close."""
         self.admission.close()
-        for engine in self.engines.values():
-            engine.close()
 
 
 def _release(held: ExitStack, handles: list[Handle], figures: dict[str, Any], has_left: bool) -> None:
