@@ -2,7 +2,10 @@ import json
 
 import pytest
 
+from redraft.evaluation.pieces import FORMS, HOLES
 from redraft.evaluation.sudoku import NUM_CELLS, PUZZLES, faults, groups
+
+FILLINGS = ("self.y = y", "total", "file", "json")
 
 
 def solution(clues):
@@ -24,49 +27,84 @@ def solutions():
     return {clues: solution(clues) for clues in PUZZLES}
 
 
-def test_solved_puzzles_are_said_to_be_solved_in_a_few_plain_lines(engine, run, solutions):
-    engine.answer = solutions.__getitem__
-    done = run("demo")
+@pytest.fixture
+def knowing(engine, solutions):
+    """An engine that has every answer."""
+    forms = {piece.prompt: json.dumps(piece.wanted) for piece in FORMS}
+    holes = dict(zip(((piece.before, piece.after) for piece in HOLES), FILLINGS, strict=True))
+    engine.answer = (solutions | forms | holes).__getitem__
+    return engine
+
+
+def test_right_answers_are_said_to_be_right_in_a_few_plain_lines(knowing, run, solutions):
+    done = run("demo", "--pieces", "1")
     assert done.exit_code == 0
-    lines = done.stdout.splitlines()
-    assert len(lines) == 13
-    assert lines[0] == "Sudoku 1 of 6: 40 clues"
-    assert lines[1].strip() == solutions[PUZZLES[0]]
-    assert lines[2:4] == ["  solved", "  1 canvas · 2/48 steps · 81 tok · 0.5 s · 162 tok/s · 40.5 tok/pass"]
-    assert lines[-1] == "3 of 3 solved: rows, columns, boxes and clues checked"
-    assert "\x1b" not in done.stdout
+    figures = "  1 canvas · 2/48 steps · {0} tok · 0.5 s · {1} tok/s · {2} tok/pass"
+    assert done.stdout.splitlines() == [
+        "Sudoku 1 of 6: 40 clues",
+        f"  {solutions[PUZZLES[0]]}",
+        "  solved",
+        figures.format(81, 162, 40.5),
+        "Infill 1 of 4: a hole in Python, so that point.y == 2",
+        "  class Point:",
+        "      def __init__(self, x, y):",
+        "          self.x = x",
+        "          ____",
+        "",
+        "",
+        "  point = Point(1, 2)",
+        "  self.y = y",
+        "  right",
+        figures.format(10, 20, "5.0"),
+        "Form 1 of 4: a note to JSON, held to a schema",
+        "  Lunch with Maria at 14:30 in Oslo.",
+        '  {"name": "Maria", "time": "14:30", "city": "Oslo"}',
+        "  right",
+        figures.format(50, 100, "25.0"),
+        "1 of 1 solved: rows, columns, boxes and clues checked",
+        "1 of 1 filled: the program runs and does what it should",
+        "1 of 1 right: every field compared with the note",
+    ]
     assert done.stderr == ""
 
 
-def test_a_wrong_answer_is_said_to_be_wrong_and_still_exits_0(engine, run, solutions):
-    engine.answer = lambda clues: "1" * NUM_CELLS
+def test_every_piece_can_be_solved(knowing, run):
+    closings = run("demo", "--pieces", "6").stdout.splitlines()[-3:]
+    assert [line.split(" ")[:3] for line in closings] == [["6", "of", "6"], ["4", "of", "4"], ["4", "of", "4"]]
+
+
+def test_wrong_answers_are_said_to_be_wrong_and_still_exit_0(engine, run):
+    engine.answer = lambda asked: "1" * NUM_CELLS
     done = run("demo", "--pieces", "2")
     assert done.exit_code == 0
     assert done.stdout.count("  not solved: the clue in row 1, column ") == 2
-    assert "more faults" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("0 of 2 solved")
+    assert done.stdout.count("  not right: ") == 4
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()[-3:]] == ["0", "0", "0"]
 
 
 def test_an_answer_that_is_no_grid_does_not_pass(engine, run):
-    engine.answer = lambda clues: "12"
+    engine.answer = lambda asked: "12"
     assert "want 81 digits" in run("demo", "--pieces", "1").stdout
 
 
 def test_a_right_grid_for_another_puzzle_does_not_pass(engine, run, solutions):
-    engine.answer = lambda clues: solutions[PUZZLES[1] if clues == PUZZLES[0] else PUZZLES[0]]
     assert faults(PUZZLES[0], solutions[PUZZLES[1]])
-    assert run("demo", "--pieces", "2").stdout.splitlines()[-1].startswith("0 of 2 solved")
+    engine.answer = lambda asked: solutions[PUZZLES[1] if asked == PUZZLES[0] else PUZZLES[0]]
+    assert run("demo", "--pieces", "2").stdout.splitlines()[-3].startswith("0 of 2 solved")
 
 
-def test_json_gives_an_object_per_piece_and_one_for_the_sum(engine, run, solutions):
-    engine.answer = solutions.__getitem__
+def test_json_gives_an_object_per_piece_and_one_for_the_sum(knowing, run):
     records = [json.loads(line) for line in run("demo", "--json", "--pieces", "2").stdout.splitlines()]
-    assert [record["faults"] for record in records[:2]] == [[], []]
-    assert records[2] == {"act": "sudoku", "passed": 2, "of": 2}
+    assert [record["faults"] for record in records if "faults" in record] == [[]] * 6
+    assert [record for record in records if "faults" not in record] == [
+        {"act": act, "passed": 2, "of": 2} for act in ("sudoku", "infill", "form")
+    ]
 
 
-def test_the_demo_plays_the_shipped_sudoku_model_with_its_seed(engine, run):
+def test_each_shipped_model_is_loaded_once_and_asked_with_the_seed(knowing, run):
     run("demo", "--seed", "9", "--pieces", "1")
-    assert engine.loaded == [("redraft-sudoku", {})]
-    assert engine.asked[0][1].seed == 9
-    assert engine.is_closed
+    assert knowing.loaded == [("redraft-sudoku", {}), ("redraft-mini", {})]
+    assert [params.seed for _, params in knowing.asked] == [9, 9, 9]
+    assert knowing.asked[1][1].stop == ("\n",)
+    assert knowing.asked[2][1].constraint.matches(json.dumps(FORMS[0].wanted))
+    assert knowing.is_closed

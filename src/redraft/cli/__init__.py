@@ -32,7 +32,7 @@ COMMANDS = {
 WELCOME = """\
 redraft {version}: run, steer, serve and train text-diffusion models
 
-  redraft demo                        watch a small model solve Sudokus, here
+  redraft demo                        watch small models work, here
   redraft generate "def mean(xs):"    continue a prompt
   redraft run                         chat in this terminal
   redraft check                       what this machine can run
