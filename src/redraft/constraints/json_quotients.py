@@ -28,7 +28,7 @@ def opinions(value: Fraction, step: Fraction) -> set[bool]:
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def undisputed_multiples(step: Fraction, is_whole: bool) -> Node | None:
     """Multiples of `step` by all opinions, without exponent; None where that takes too many automaton states.
 

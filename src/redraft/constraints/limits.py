@@ -41,8 +41,12 @@ class Meter:
 
     def check_subset(self, num_states: int, num_members: int) -> None:
         """Called once per new deterministic state, with the number of network states it stands for."""
-        self._members += num_members
         self._check("automaton states before minimising", num_states, RAW_FACTOR * self.limits.states)
+        self.check_members(num_members)
+
+    def check_members(self, num_members: int) -> None:
+        """Called once per set of network states that is kept, with their number."""
+        self._members += num_members
         self._check("network states followed at once, in all", self._members, WORK_FACTOR * self.limits.states)
         self.check_time()
 

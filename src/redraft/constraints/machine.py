@@ -82,7 +82,7 @@ class _SubsetConstruction:
                 seen.update(fresh)
                 todo.extend(fresh)
             self._closures[state] = frozenset(s for s in seen if network.edges[s] or s == network.end)
-            self._meter.check_time()
+            self._meter.check_members(len(self._closures[state]))
         return self._closures[state]
 
     def _least_counts(self, subset: frozenset[int]) -> frozenset[int]:
