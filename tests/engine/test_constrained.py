@@ -215,6 +215,17 @@ def test_options_that_fight_a_constraint_are_refused_by_name(field):
         params(constraint=Regex("a+"), **field)
 
 
+@pytest.mark.parametrize("field", [{"ignore_eos": True}, {"top_k": 3}, {"top_p": 0.5}, {"min_tokens": 2}])
+def test_options_that_do_nothing_in_an_infill_are_refused_by_name(text_engine, field):
+    with pytest.raises(redraft.InvalidRequest, match=f"{next(iter(field))}=.* cannot be used with an infill"):
+        text_engine.fill("a", "b", params(**field))
+
+
+def test_a_state_that_json_cannot_hold_is_refused(text_engine):
+    with pytest.raises(redraft.InvalidRequest, match=r"state=.*JSON"):
+        text_engine.decide({1, 2}, {"a": {"type": "predicate", "instructions": "Is it?"}})
+
+
 def test_an_infill_is_refused_where_it_has_no_prompt_of_its_own(text_engine):
     with pytest.raises(redraft.InvalidRequest, match="Infill"):
         text_engine.generate("x", params(constraint=Infill("a", "b")))

@@ -85,6 +85,7 @@ def test_fim_answers_in_both_shapes(client):
 def test_infill_speaks_llama_cpp(client):
     body = {"input_prefix": "def f(x):", "input_suffix": "\n    return y\n", "n_predict": 6, "seed": 1, "top_k": 40}
     reply = client.post("/infill", json={**body, "input_extra": [{"filename": "a.py", "text": "y = 1"}]}).json()
+    assert reply["warnings"] == ["top_k is not used: an infill is constrained"]
     assert isinstance(reply["content"], str) and reply["timings"]["predicted_n"] == reply["tokens_predicted"]
     warm = client.post("/infill", json={**body, "n_predict": 0}).json()
     assert (warm["content"], warm["tokens_predicted"]) == ("", 0)

@@ -7,7 +7,7 @@ import pytest
 
 from redraft.diffusion.trace import Trace
 from redraft.errors import InvalidRequest
-from redraft.reply import Commit, Draft
+from redraft.reply import Commit, Draft, Finish, Reply, Usage
 from redraft.visualize.html import page
 
 
@@ -99,6 +99,27 @@ def test_the_page_plays_scrubs_and_ends_with_the_text(show):
     tab.locator("body").press("ArrowRight")
     assert tab.locator("#canvas").text_content() == "a b"
     assert "2/2 accepted" in tab.locator("#now").text_content()
+
+
+def test_the_page_says_what_the_constraint_cost_at_each_step(show):
+    usage = Usage(
+        prompt_tokens=1,
+        completion_tokens=2,
+        canvases=1,
+        denoising_steps=2,
+        forward_passes=2,
+        tokens_per_forward=1.0,
+        converged=(True,),
+        seconds=0.1,
+    )
+    constraint = {"log_z": (-12.34, -0.5)}
+    reply = Reply(
+        text="a b", token_ids=(5, 7), finish_reason="stop", seed=1, usage=usage, model="m", constraint=constraint
+    )
+    tab = show(*RUN, Finish(reply=reply))
+    tab.get_by_role("button", name="Replay").wait_for()
+    tab.get_by_label("Denoising step").fill("0")
+    assert "log_z -12.3" in tab.locator("#now").text_content()
 
 
 def test_the_page_says_what_stood_at_a_position(show):

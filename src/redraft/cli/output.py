@@ -31,6 +31,7 @@ def figures(reply: "Reply", separator: str, num_steps: int | None = None) -> str
     """What a reply cost, in one line: `1 canvas · 19/48 steps · 212 tok · 1.2 s · 177 tok/s · 11.1 tok/pass`.
 
     `num_steps` is the step limit of one canvas; steps are the sum over canvases. Decoded left to right there are none.
+    Under a constraint the line ends in its price at the last step.
     """
     usage = reply.usage
     parts = []
@@ -42,6 +43,8 @@ def figures(reply: "Reply", separator: str, num_steps: int | None = None) -> str
     parts.append(f"{usage.seconds:.1f} s")
     parts.append(f"{usage.completion_tokens / max(usage.seconds, 1e-9):.0f} tok/s")
     parts.append(f"{usage.tokens_per_forward:.1f} tok/pass")
+    if reply.constraint and reply.constraint["log_z"]:
+        parts.append(f"log_z {reply.constraint['log_z'][-1]:.1f}")
     if reply.finish_reason == "length":
         parts.append("cut at max_tokens")
     return separator.join(parts)

@@ -26,6 +26,8 @@ GUARDED = 32  # characters of a literal that tell a Free hole before it to end
 class TextConstraint:
     """A language of texts."""
 
+    _emptiness = "no text fulfils it"
+
     @property
     def tree(self) -> Node:
         """The language as a syntax tree; InvalidRequest names what is not supported."""
@@ -41,7 +43,7 @@ class TextConstraint:
         """The byte automaton of the language; InvalidRequest where it is empty or too large."""
         automaton = compile_tree(self.tree)
         if automaton.is_empty:
-            raise InvalidRequest(f"{type(self).__name__}: no text fulfils it")
+            raise InvalidRequest(f"{type(self).__name__}: {self._emptiness}")
         return automaton
 
     def check(self) -> None:
@@ -91,6 +93,7 @@ class JSONSchema(TextConstraint):
     schema: Any = field(compare=False)
     max_depth: int = 4
     source: str = field(init=False, repr=False)  # the schema in JSON
+    _emptiness = "no JSON text fulfils it among those that are generated (docs/constraints.md)"
 
     def __post_init__(self):
         try:

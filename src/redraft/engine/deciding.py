@@ -43,7 +43,10 @@ def read_questions(questions: Mapping[str, Mapping[str, Any]]) -> list[Question]
 
 def ask(state: Any, question: Question) -> str:
     """The text that asks one question about a state (any JSON value, or a string as it is)."""
-    said = state if isinstance(state, str) else json.dumps(state, ensure_ascii=False)
+    try:
+        said = state if isinstance(state, str) else json.dumps(state, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"state={str(state)[:80]!r}: want a string or what JSON can hold ({error})") from error
     lines = [said, "", question.instructions]
     for label, meaning in zip(question.labels, question.meanings, strict=True):
         lines.append(f"- {label}" if meaning is None else f"- {label}: {meaning}")

@@ -25,8 +25,9 @@ def infill_request(intake: Intake, infill: Infill, params: SamplingParams) -> tu
     """
     if params.decoding != "diffusion":
         raise InvalidRequest(f"decoding={params.decoding!r}: an infill wants 'diffusion', which sees the text after it")
-    if params.ignore_eos:
-        raise InvalidRequest("ignore_eos=True cannot be used with an infill: leave it out")
+    for name in ("ignore_eos", "top_k", "top_p", "min_tokens"):
+        if getattr(params, name) not in (None, False):
+            raise InvalidRequest(f"{name}={getattr(params, name)!r} cannot be used with an infill: leave it out")
     canvas_length = params.canvas_length or intake.config.canvas_length
     layout, warnings = _lay_out(intake, infill, canvas_length, _budget(infill, params))
     prompt_ids = [*intake.tokenizer.encode_prompt(""), *layout.prompt_ids]

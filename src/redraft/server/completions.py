@@ -10,7 +10,7 @@ from redraft.engine.handle import Handle
 from redraft.errors import InvalidRequest
 from redraft.reply import Commit, Reply, TokenLogprob
 from redraft.server.exchange import Exchange
-from redraft.server.fim import TextDialect, fill_starter, split_markers
+from redraft.server.fim import TextDialect, fill_starter, fill_warnings, split_markers
 from redraft.server.formats import constraint_of
 from redraft.server.limits import Start
 from redraft.server.openai import finite, stream_fields, token_text
@@ -82,12 +82,15 @@ def completion_exchange(body: CompletionRequest, name: str, engine: Engine, fing
         params = params[:1] * (body.n or 1)
     starts = [_starter(engine, body, prompt, item) for prompt in prompts for item in params]
     shown: list[Prompt] = [prompt for prompt in prompts for _ in params]
+    is_fill = bool(body.suffix) or any(map(_is_marked, prompts))
+    if is_fill:
+        warnings += fill_warnings(params[0])
     return Exchange(
         model=name,
         fingerprint=fingerprint,
         dialect=EchoDialect(engine, shown, is_echo=bool(body.echo), is_bare=is_bare),
         starts=starts,
-        compiles=constraint is not None or bool(body.suffix) or any(map(_is_marked, prompts)),
+        compiles=constraint is not None or is_fill,
         num_per_prompt=len(params),
         warnings=warnings,
         drafts=draft_wish(body.diffusion),

@@ -1,6 +1,7 @@
 """Infill in the dialects that editors speak: a text before, a text after, what goes between."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from redraft.config import SamplingParams
@@ -22,6 +23,7 @@ _MARKERS = (
     ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
     ("[PREFIX]", "[SUFFIX]", "[MIDDLE]"),
 )
+_NOT_USED = ("top_p", "top_k")  # in an infill: its texts are constrained
 _CODESTRAL = re.compile(r"\[SUFFIX\](.*)\[PREFIX\](.*)", re.DOTALL)
 
 
@@ -65,10 +67,17 @@ class FimDialect(TextDialect):
 
 
 def fill_starter(engine: Engine, before: str, after: str, params: SamplingParams) -> Start:
+    used = replace(params, **dict.fromkeys(_NOT_USED))
+
     def start(wants_drafts: bool) -> Handle:
-        return engine.fill_stream(before, after, params, wants_drafts)
+        return engine.fill_stream(before, after, used, wants_drafts)
 
     return start
+
+
+def fill_warnings(params: SamplingParams) -> list[str]:
+    """A warning for each field that `fill_starter` drops."""
+    return [f"{name} is not used: an infill is constrained" for name in _NOT_USED if getattr(params, name) is not None]
 
 
 def split_markers(prompt: str) -> tuple[str, str] | None:
@@ -94,7 +103,7 @@ def fim_exchange(body: FimRequest, name: str, engine: Engine, fingerprint: str) 
         starts=[fill_starter(engine, *pair, item) for item in params],
         compiles=True,
         num_per_prompt=len(params),
-        warnings=warnings,
+        warnings=[*warnings, *fill_warnings(params[0])],
         drafts=draft_wish(body.diffusion),
         **stream_fields(body),
     )
@@ -122,7 +131,7 @@ def infill_exchange(body: InfillRequest, name: str, engine: Engine, fingerprint:
         stop=[text for text in body.stop or () if text] or None,
         **options,
     )
-    warnings = ignored(body)
+    warnings = [*ignored(body), *fill_warnings(params)]
     if body.t_max_predict_ms:
         warnings.append("t_max_predict_ms has no effect here: diffusion.deadline ends a request")
     before = "".join(f"# {extra.filename or 'context'}\n{extra.text}\n" for extra in body.input_extra or ())

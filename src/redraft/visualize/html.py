@@ -11,7 +11,7 @@ from typing import Any
 
 from redraft.diffusion.trace import Trace
 from redraft.errors import InvalidRequest
-from redraft.reply import Commit, Draft
+from redraft.reply import Commit, Draft, Finish
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "canvas.css",)
@@ -27,6 +27,7 @@ def page(trace: Trace) -> str:
         "seed": str(trace.seed),  # may lie above what a script's numbers hold exactly
         "params": {name: value for name, value in trace.params.items() if name not in ("seed", "record_trace")},
         "events": [_plain(event) for event in trace.events if isinstance(event, Draft | Commit)],
+        "log_z": _log_z(trace),
     }
     # "<" as an escape: a reply that contains "</script>" must not end the script that holds it.
     encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -43,6 +44,12 @@ def joined(*files: Path) -> str:
 def filled(template: Path, **parts: str) -> str:
     """A file's text with each `{{name}}` replaced by that part, once: what a part holds is not looked at again."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template.read_text(encoding="utf-8"))
+
+
+def _log_z(trace: Trace) -> list[float]:
+    """What the constraint cost at each denoising step; empty without one."""
+    reports = [event.reply.constraint for event in trace.events if isinstance(event, Finish)]
+    return [price for report in reports if report for price in report["log_z"]]
 
 
 def _plain(event: Draft | Commit) -> dict[str, Any]:
