@@ -45,6 +45,7 @@ def test_another_right_line_passes_and_a_wrong_one_does_not(folder):
     assert task.grade(item, reply("    y = x + x")) == {
         "exact": False,
         "parses": True,
+        "empty_parses": True,
         "steps_per_canvas": 4,
         "passes": True,
     }

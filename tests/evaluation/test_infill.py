@@ -81,12 +81,13 @@ def test_a_program_parses_or_does_not(text, is_python):
     assert parses(text) is is_python
 
 
-def test_grades_are_the_exact_text_and_the_whole_program(corpus):
-    item, usage = hole("x = (", "1 + 2", ")\n"), SimpleNamespace(denoising_steps=4, canvases=1)
-    grade = lambda text: InfillTask(corpus).grade(item, SimpleNamespace(text=text, usage=usage))  # noqa: E731
-    assert grade("1 + 2") == {"exact": True, "parses": True, "steps_per_canvas": 4}
-    assert grade("3") == {"exact": False, "parses": True, "steps_per_canvas": 4}
-    assert grade("1 +") == {"exact": False, "parses": False, "steps_per_canvas": 4}
+@pytest.mark.parametrize(
+    ("text", "exact", "is_python"), [("1 + 2", True, True), ("3", False, True), ("1 +", False, False)]
+)
+def test_grades_are_the_exact_text_and_the_whole_program(corpus, text, exact, is_python):
+    usage = SimpleNamespace(denoising_steps=4, canvases=1)
+    grades = InfillTask(corpus).grade(hole("x = (", "1 + 2", ")\n"), SimpleNamespace(text=text, usage=usage))
+    assert grades == {"exact": exact, "parses": is_python, "empty_parses": True, "steps_per_canvas": 4}
 
 
 @pytest.mark.parametrize("decoding", ["diffusion", "autoregressive"])

@@ -84,7 +84,7 @@ class Act:
     play: Callable[[Stage, Any], "Reply"]
     faults: Callable[[Any, str], tuple[str, ...]]  # of the answer to a piece
     passed: str  # the verdict on an answer without faults
-    closing: str  # said of the pieces that passed: "N of M ..."
+    closing: str  # said of those that passed: "N of M ..."
 
 
 ACTS = (
@@ -97,7 +97,7 @@ ACTS = (
         play=play_sudoku,
         faults=faults,
         passed="solved",
-        closing="solved: rows, columns, boxes and clues checked",
+        closing="Sudokus solved",
     ),
     Act(
         "infill",
@@ -108,7 +108,7 @@ ACTS = (
         play=play_hole,
         faults=lambda piece, answer: piece.faults(answer),
         passed="right",
-        closing="filled: the program runs and does what it should",
+        closing="holes filled",
     ),
     Act(
         "form",
@@ -119,7 +119,7 @@ ACTS = (
         play=play_form,
         faults=lambda piece, answer: piece.faults(answer),
         passed="right",
-        closing="right: every field compared with the note",
+        closing="forms right",
     ),
 )
 
@@ -140,7 +140,7 @@ def demo(pieces: int, seed: int, as_json: bool) -> None:
             for act in acts:
                 closings.append(_perform(act, pieces, Stage(engine, params, console), as_json))
     if not as_json:
-        click.echo("\n".join(closings))
+        click.echo(f"{', '.join(closings)}: rules, programs and facts were checked")
 
 
 def _perform(act: Act, count: int, stage: Stage, as_json: bool) -> str:

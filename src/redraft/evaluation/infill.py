@@ -99,10 +99,11 @@ class HoleTask:
         }
 
     def grade(self, item: Hole, reply: Reply) -> dict[str, Grade]:
-        """Exactly what stood there; a program that parses."""
+        """Exactly what stood there; a program that parses, and whether it would with nothing in the hole."""
         return {
             "exact": reply.text == item.answer,
             "parses": parses(program(item, reply.text)),
+            "empty_parses": parses(program(item, "")),
             "steps_per_canvas": steps_per_canvas(reply),
         }
 
