@@ -48,10 +48,11 @@ def test_a_hole_is_named_for_what_it_leaves_out(text, kind):
     assert kind_of(CODE, begin, begin + len(text.strip())) == kind
 
 
-def test_an_empty_split_is_refused(tmp_path):
+@pytest.mark.parametrize("text", ["", "x = = 1\n"])
+def test_a_split_without_holes_is_refused(tmp_path, text):
     for split in ("heldout_files", "heldout_packages"):
-        (tmp_path / f"{split}.jsonl").write_text("")
-    with pytest.raises(InvalidRequest, match="heldout_files"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    with pytest.raises(InvalidRequest, match="heldout_files gives 0 of kind line"):
         InfillTask(tmp_path).items(1, seed=0)
 
 

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import ClassVar
@@ -123,26 +124,29 @@ class InfillTask(HoleTask):
     name: str = "infill"
 
     def items(self, count: int, seed: int) -> list[Hole]:
-        """`count` holes for each split and kind; every document parses on its own."""
-        holes = []
+        """`count` holes for each split and kind; every document parses on its own. InvalidRequest where too few do."""
+        holes: list[Hole] = []
         for split in SPLITS[1:]:
-            wanted: dict[str, int] = dict.fromkeys(KINDS, count)
+            found: dict[str, list[Hole]] = {kind: [] for kind in KINDS}
             files = [text for text in texts(self.corpus, split) if text.strip()]
-            for kind, hole in _cuts(files, f"{seed} {split}"):
-                if wanted[kind]:
-                    wanted[kind] -= 1
-                    holes.append(replace(hole, bucket=f"{kind}, {SPLIT_NAMES[split]}"))
-                if not any(wanted.values()):
+            for kind, hole in _cuts(files, f"infill task {seed} {split}", tries=1000 + 200 * count):
+                if len(found[kind]) < count:
+                    found[kind].append(replace(hole, bucket=f"{kind}, {SPLIT_NAMES[split]}"))
+                if all(len(own) == count for own in found.values()):
                     break
+            else:
+                few = ", ".join(f"{len(own)} of kind {kind}" for kind, own in found.items())
+                raise InvalidRequest(
+                    f"corpus={self.corpus}: {split} gives {few}, want {count} each: gather a larger one"
+                )
+            holes += [hole for own in found.values() for hole in own]
         return sorted(holes, key=lambda hole: KINDS.index(hole.bucket.partition(",")[0]))
 
 
-def _cuts(files: list[str], name: str) -> Iterator[tuple[str, Hole]]:
-    """Endless: one hole per short document, with its kind."""
-    if not files:
-        raise InvalidRequest(f"the corpus has no files in the split {name.split()[1]}: gather a larger one")
-    rng = Random(f"infill task {name}")
-    for text in windows(rng.getrandbits(32), files):
+def _cuts(files: list[str], name: str, tries: int) -> Iterator[tuple[str, Hole]]:
+    """Holes of up to `tries` short documents, one each, with their kinds."""
+    rng = Random(name)
+    for text in islice(windows(rng.getrandbits(32), files), tries if files else 0):
         begin, end = cut(text, rng)
         answer = text[begin:end]
         if len(text) <= LONGEST_DOCUMENT and answer.strip() and len(answer) <= LONGEST_HOLE and parses(text):
