@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from redraft.cli.document import diff, fill_line, fill_marks, place_of
+from redraft.cli.document import diff, fill_line, fill_marks, place_of, read_document, write_document
 from redraft.errors import InvalidRequest
 
 
@@ -60,3 +60,40 @@ def test_a_diff_names_the_file_and_shows_both_sides():
     assert lines[:2] == ["--- a.py", "+++ a.py (new)"]
     assert lines[-2:] == ["-y", "+z"]
     assert list(diff("a.py", "x\n", "x\n")) == []
+
+
+def test_lines_are_counted_as_editors_count_them():
+    assert fill_line("a\fb\u2028c\nd\n", 2, lambda before, after: "NEW") == "a\fb\u2028c\nNEW\nd\n"
+    assert list(diff("a.py", "a\fb\n", "a\fc\n"))[-2:] == ["-a\fb", "+a\fc"]
+
+
+def test_a_diff_says_where_the_last_newline_is_missing():
+    assert list(diff("a.py", "x\n", "x"))[-3:] == ["-x", "+x", "\\ No newline at end of file"]
+
+
+@pytest.mark.parametrize("data", [b"a\r\nb\r\n", b"a\nb\n", b"a\r\nb\n", b"\xef\xbb\xbfa\r\n", b"a\rb\r", b""])
+def test_a_file_keeps_its_line_ends(tmp_path, data):
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    write_document(path, read_document(path))
+    assert path.read_bytes() == data
+
+
+def test_a_new_line_ends_as_the_others_do(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a\r\nb\r\n")
+    document = read_document(path)
+    assert document.text == "a\nb\n"
+    write_document(path, document.with_text(fill_line(document.text, 2, lambda before, after: "NEW")))
+    assert path.read_bytes() == b"a\r\nNEW\r\nb\r\n"
+
+
+@pytest.mark.parametrize(("data", "why"), [(None, "no such file"), (b"\xff\x00", "UTF-8")])
+def test_what_is_no_text_file_is_refused_by_name(tmp_path, data, why):
+    path = tmp_path / "a.bin"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(InvalidRequest, match=rf"a\.bin: .*{why}"):
+        read_document(path)
+    with pytest.raises(InvalidRequest, match="a file"):
+        read_document(tmp_path)
