@@ -15,6 +15,6 @@ NOT_OURS = "positive_data_acceptance"
 def test_made_up_requests_are_answered_as_the_description_says(served, tmp_path):
     program = Path(sys.executable).with_name("schemathesis")
     command = [program, "--no-color", "run", f"{served}/openapi.json", "--exclude-checks", NOT_OURS, "--seed", "1"]
-    options = ["--mode", "all", "--max-examples", "10", "--phases", "examples,fuzzing", "--request-timeout", "60"]
+    options = ["--mode", "all", "--max-examples", "10", "--phases", "fuzzing", "--request-timeout", "60"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:]

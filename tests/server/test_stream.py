@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from redraft.reply import Draft
 from redraft.server.exchange import DraftWish
+from redraft.server.replies import ChatChunk, TextChunk
 from redraft.server.stream import Frames
 
 
@@ -18,6 +19,16 @@ def test_the_deltas_are_the_reply(chat, events):
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert chunks[-1]["choices"][0]["finish_reason"] == whole["finish_reason"]
     assert chunks[-1]["seed"] == 1
+
+
+def test_every_chunk_is_what_the_description_says(client, chat, events):
+    described = client.get("/openapi.json").json()["components"]["schemas"]
+    assert {"ChatChunk", "TextChunk", "DraftFrame"} <= set(described)
+    for chunk in events(chat(stream=True, diffusion={"draft": "tokens"}, stream_options={"include_usage": True})):
+        ChatChunk.model_validate(chunk)
+    text = {"prompt": "x", "max_tokens": 6, "stream": True, "diffusion": {"draft": "text"}}
+    for chunk in events(client.post("/v1/completions", json=text)):
+        TextChunk.model_validate(chunk)
 
 
 def test_drafts_come_only_when_asked_for_and_leave_the_text_alone(chat, events):

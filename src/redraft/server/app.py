@@ -14,7 +14,7 @@ from redraft.server import errors, routes_models, routes_text
 from redraft.server.guard import Guard
 from redraft.server.page import page, policy
 from redraft.server.replies import Health, Version
-from redraft.server.routing import ERRORS, router
+from redraft.server.routing import ERRORS, describe_chunks, router
 from redraft.server.service import ClientLeftError, Service
 from redraft.server.settings import Settings
 
@@ -43,6 +43,7 @@ def make_app(engines: Mapping[str, Engine], settings: Settings | None = None) ->
     _add_plain_routes(app, service)
     for routes in (routes_text, routes_models):
         app.include_router(routes.make(service))
+    describe_chunks(app)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -79,15 +79,25 @@ class ChatReply(_Reply):
     warnings: list[str]
 
 
-class ChatChunk(_Reply):
-    """One event of a stream."""
+class _Chunk(_Reply):
+    """The data of one event of a stream. `seed` and `warnings` come with the end of a choice."""
 
-    object: Literal["chat.completion.chunk"]
     choices: list[dict[str, Any]]
     diffusion: DraftFrame | None = None
     usage: Usage | None = None
     seed: int | None = None
     warnings: list[str] | None = None
+
+
+class ChatChunk(_Chunk):
+    object: Literal["chat.completion.chunk"]
+
+
+class TextChunk(_Chunk):
+    object: Literal["text_completion"]
+
+
+CHUNKS = (ChatChunk, TextChunk)
 
 
 class TextChoice(BaseModel):

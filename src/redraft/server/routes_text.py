@@ -9,7 +9,15 @@ from redraft.server.decisions import decision_exchange
 from redraft.server.edits import edit_exchange
 from redraft.server.fim import fim_exchange, infill_exchange, infill_reply
 from redraft.server.openai import chat_exchange
-from redraft.server.replies import ChatReply, DecisionReply, EditReply, InfillReply, TextReply
+from redraft.server.replies import (
+    ChatChunk,
+    ChatReply,
+    DecisionReply,
+    EditReply,
+    InfillReply,
+    TextChunk,
+    TextReply,
+)
 from redraft.server.routing import replies, router
 from redraft.server.schema import (
     ChatRequest,
@@ -41,19 +49,19 @@ def make(service: Service) -> APIRouter:
 
 
 def _add_openai(routes: APIRouter, service: Service) -> None:
-    @routes.post("/v1/chat/completions", responses=replies(ChatReply, streams=True, chunk="ChatChunk"), tags=["text"])
+    @routes.post("/v1/chat/completions", responses=replies(ChatReply, ChatChunk), tags=["text"])
     async def chat(body: ChatRequest, request: Request) -> Response:
         name, engine = service.named(body.model)
         return await service.answer(request, chat_exchange(body, name, engine, service.fingerprint(engine)))
 
-    @routes.post("/v1/completions", responses=replies(TextReply, streams=True), tags=["text"])
+    @routes.post("/v1/completions", responses=replies(TextReply, TextChunk), tags=["text"])
     async def complete(body: CompletionRequest, request: Request) -> Response:
         name, engine = service.named(body.model)
         return await service.answer(request, completion_exchange(body, name, engine, service.fingerprint(engine)))
 
 
 def _add_infill(routes: APIRouter, service: Service) -> None:
-    @routes.post("/v1/fim/completions", responses=replies(TextReply, streams=True), tags=["infill"])
+    @routes.post("/v1/fim/completions", responses=replies(TextReply, TextChunk), tags=["infill"])
     async def fim(body: FimRequest, request: Request) -> Response:
         name, engine = service.named(body.model)
         return await service.answer(request, fim_exchange(body, name, engine, service.fingerprint(engine)))
