@@ -55,6 +55,12 @@ def brute_force(logits, texts):
     return log_z, marginals, texts[int(np.argmax(scores))], np.exp(scores - log_z)
 
 
+def marginals_of(prediction) -> np.ndarray:
+    """[positions, V] from a prediction asked for all ids."""
+    ids, logprobs = prediction.top
+    return torch.zeros_like(logprobs).scatter_(1, ids, logprobs.exp()).numpy()
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_partition_function_marginals_and_best_text_are_those_of_brute_force(random_automaton, seed):
     rng = np.random.default_rng(seed)
@@ -67,14 +73,16 @@ def test_partition_function_marginals_and_best_text_are_those_of_brute_force(ran
         pytest.skip("the allowed set leaves nothing")
     logits = torch.from_numpy(rng.normal(0, 4, (num_positions, vocab_size))).float()
     lattice = unroll(automaton, 0, num_positions, tokens_left, FILL, allowed)
-    step = predict_constrained(rows_of(logits, lattice))
+    step = predict_constrained(rows_of(logits, lattice, num_top=vocab_size))
     log_z, marginals, best, _ = brute_force(logits, texts)
-    found = step.prediction.signal.exp().numpy()
-    entropy = -np.where(marginals > 0, marginals * np.log(np.maximum(marginals, 1e-300)), 0).sum(axis=1)
+    found = marginals_of(step.prediction)
     assert step.log_mass == pytest.approx(log_z, abs=1e-5)
     assert step.prediction.log_z == pytest.approx(log_z - logits.logsumexp(-1).sum().item(), abs=1e-5)
     assert np.abs(found - marginals).max() < 1e-5
-    assert np.abs(step.prediction.entropy.numpy() - entropy).max() < 1e-5
+    possible = logits.masked_fill(torch.from_numpy(marginals == 0), -torch.inf)
+    assert torch.equal(step.prediction.signal, possible), "what the model said, of the tokens possible there"
+    alone = torch.distributions.Categorical(logits=possible).entropy()
+    assert (step.prediction.entropy - alone).abs().max() < 1e-5
     assert tuple(step.prediction.best.tolist()) == best
     assert step.states[-1] == run(automaton, 0, best)
     assert step.prediction.best_logprob.numpy() == pytest.approx(
@@ -238,9 +246,11 @@ def test_a_path_that_every_logit_speaks_against_is_still_taken_exactly(automaton
     for built in (automaton, other):
         lattice = unroll(built, 0, 1, 1, FILL)
         logits = torch.tensor([[9000.0, 0.0, 1.0, 0.0]])
-        prediction = predict_constrained(rows_of(logits, lattice)).prediction
+        prediction = predict_constrained(rows_of(logits, lattice, num_top=1)).prediction
         p = 1 / (1 + math.exp(-1))
-        assert prediction.signal.exp()[0, 2].item() == pytest.approx(p, abs=1e-6)
+        assert prediction.top[0].item() == 2
+        assert prediction.top[1].exp().item() == pytest.approx(p, abs=1e-6)
+        assert prediction.signal.softmax(-1)[0, 2].item() == pytest.approx(p, abs=1e-6)
         assert prediction.entropy[0].item() == pytest.approx(-p * math.log(p) - (1 - p) * math.log(1 - p), abs=1e-6)
 
 
@@ -250,9 +260,9 @@ def test_widely_spread_masses_take_the_exact_route(random_automaton):
     logits = torch.from_numpy(rng.normal(0, 700, (4, 6))).float()
     texts = list(valid_texts(table, automaton.distance, 0, 4, 4))
     log_z, marginals, best, _ = brute_force(logits, texts)
-    step = predict_constrained(rows_of(logits, unroll(automaton, 0, 4, 4, FILL)))
+    step = predict_constrained(rows_of(logits, unroll(automaton, 0, 4, 4, FILL), num_top=6))
     assert step.log_mass == pytest.approx(log_z, rel=1e-6)
-    assert np.abs(step.prediction.signal.exp().numpy() - marginals).max() < 1e-5
+    assert np.abs(marginals_of(step.prediction) - marginals).max() < 1e-5
     assert tuple(step.prediction.best.tolist()) == best
 
 
@@ -265,7 +275,8 @@ def test_pins_and_sets_work_without_an_automaton():
     expected[1, [i for i in range(10) if i != 4]] = -torch.inf
     expected[3, [i for i in range(10) if i not in (2, 7)]] = -torch.inf
     assert lattice.forced.tolist() == [-1, 4, -1, -1, -1]
-    assert torch.allclose(prediction.signal, expected.log_softmax(-1), atol=1e-5)
+    # One id, pinned or not, is certain whatever its logit.
+    assert torch.allclose(prediction.signal.softmax(-1), expected.softmax(-1), atol=1e-5)
     assert prediction.free.tolist() == [True, False, True, True, True]
     assert prediction.best.tolist() == expected.argmax(-1).tolist()
     assert prediction.sample[1] == 4 and prediction.sample[3] in (2, 7)

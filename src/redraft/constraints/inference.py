@@ -4,6 +4,11 @@ The vocabulary is collapsed first (kernels/classes.py): tokens with the same tra
 and maxima over classes enter the recursions (messages.py). What comes back is one number per class, so that a token's
 conditioned log-probability is its logit plus its class's offset. Class sums are fp32, everything after them is fp64.
 
+Draw, best path and log-probabilities are those of the conditioned distribution. Entropy and signal are not: they say
+how sure the model is of a position by itself, among the tokens possible there. The product of all positions is far
+surer than the model (it counts one piece of evidence at every position that shows it), and what it is sure of would be
+accepted while still wrong: measured in docs/log.md.
+
 Longer than 300 lines because it is the one file in constraints that may hold tensors.
 """
 
@@ -63,15 +68,15 @@ class PlacedLattice:
 class ConstrainedRows:
     """One request's part in a denoising step.
 
-    `tempered` [C, V] fp32, biased and tempered, is overwritten in place by the conditioned log-probabilities; that is
-    also what `signal` is called with. `uniforms` [3, C]: streams EDGE, CLASS, TOKEN.
+    `tempered` [C, V] fp32, biased and tempered, gets -inf in place where a token is not possible; that is also what
+    `signal` is called with. `uniforms` [3, C]: streams EDGE, CLASS, TOKEN.
     """
 
     tempered: Float[Tensor, "C V"]
     placed: PlacedLattice
     uniforms: Float[Tensor, "3 C"]
     draw_temperature: float = 1.0  # times the schedule's, for the draw only; 0 draws the best path
-    signal: Callable[[Float[Tensor, "C V"]], Float[Tensor, "C _"]] = field(default=lambda conditioned: conditioned)
+    signal: Callable[[Float[Tensor, "C V"]], Float[Tensor, "C _"]] = field(default=lambda possible: possible)
     num_top: int | None = None
 
 
@@ -323,39 +328,47 @@ def _prediction(
     sample: Int[Tensor, "P"],
     log_z: float,
 ) -> Prediction:
-    """The record, from what the recursions found; turns the logits into conditioned log-probabilities, in place."""
-    rows, lattice = evidence.rows, evidence.rows.placed.lattice
+    """The record, from what the recursions found; takes impossible tokens out of the logits, in place."""
+    rows, placed, lattice = evidence.rows, evidence.rows.placed, evidence.rows.placed.lattice
     given = torch.from_numpy(np.ascontiguousarray(taken.T)).to(best.device)
-    posterior = class_posterior(evidence.masses.log_mass, evidence.masses.set_log_mass, given, rows.placed.sets)
-    entropy = (torch.special.entr(posterior) + posterior * evidence.stats.entropy).sum(dim=0)
-    offsets = torch.where(posterior > 0, posterior.log() - evidence.stats.log_mass, -torch.inf).float()
-    _condition(rows, torch.nn.functional.pad(offsets.t(), (0, 1), value=-torch.inf))
+    posterior = class_posterior(evidence.masses.log_mass, evidence.masses.set_log_mass, given, placed.sets)
+    is_possible = posterior > 0
+    alone = torch.softmax(evidence.masses.log_mass.masked_fill(~is_possible, -torch.inf), dim=0)
+    entropy = (torch.special.entr(alone) + alone * evidence.stats.entropy).sum(dim=0)
+    offsets = torch.where(is_possible, posterior.log() - evidence.stats.log_mass, -torch.inf).float()
+    scores = rows.tempered.gather(1, best.unsqueeze(1)).squeeze(1)[: len(best)]
+    best_logprob = scores + offsets.gather(0, placed.class_of_id[best].unsqueeze(0)).squeeze(0)
+
     num_filled = lattice.canvas_length - lattice.num_positions
-    fill = best.new_full((num_filled,), lattice.fill_id)
-    best = torch.cat([best, fill])
+    fill, certain = best.new_full((num_filled,), lattice.fill_id), scores.new_zeros(num_filled)
     top = None
     if rows.num_top is not None:
-        top = top_logprobs(rows.tempered, entropy.new_zeros(lattice.canvas_length).float(), rows.num_top)
+        conditioned = _moved(rows.tempered.clone(), placed, offsets)
+        top = top_logprobs(conditioned, scores.new_zeros(lattice.canvas_length), rows.num_top)
+    possible = _moved(rows.tempered, placed, torch.where(is_possible, 0.0, -torch.inf).float())
     return Prediction(
-        entropy=torch.cat([entropy.float(), entropy.new_zeros(num_filled).float()]),
+        entropy=torch.cat([entropy.float(), certain]),
         sample=torch.cat([sample, fill]),
-        best=best,
-        signal=rows.signal(rows.tempered),
+        best=torch.cat([best, fill]),
+        signal=rows.signal(possible),
         free=torch.from_numpy(lattice.is_free).to(best.device),
-        best_logprob=rows.tempered.gather(1, best.unsqueeze(1)).squeeze(1).clamp(max=0.0),
+        best_logprob=torch.cat([best_logprob.clamp(max=0.0), certain]),
         log_z=log_z,
         top=top,
     )
 
 
-def _condition(rows: ConstrainedRows, offsets: Float[Tensor, "P classes1"]) -> None:
-    """Logits -> conditioned log-probabilities, in place; the last offset is that of ids in no live class."""
-    placed, tempered = rows.placed, rows.tempered
+def _moved(
+    logits: Float[Tensor, "C V"], placed: PlacedLattice, offsets: Float[Tensor, "classes P"]
+) -> Float[Tensor, "C V"]:
+    """The logits, with each class's offset added in place; -inf where a position cannot hold an id."""
     num_positions = placed.lattice.num_positions
-    add_offsets(tempered[:num_positions], offsets, placed.class_of_id)
+    with_none = torch.nn.functional.pad(offsets.t(), (0, 1), value=-torch.inf)  # ids in no live class
+    add_offsets(logits[:num_positions], with_none, placed.class_of_id)
     for position, table in placed.tables.items():
-        kept = tempered[position, table.tokens]
-        tempered[position] = -torch.inf
-        tempered[position, table.tokens] = kept
-    tempered[num_positions:] = -torch.inf
-    tempered[num_positions:, placed.lattice.fill_id] = 0.0
+        kept = logits[position, table.tokens]
+        logits[position] = -torch.inf
+        logits[position, table.tokens] = kept
+    logits[num_positions:] = -torch.inf
+    logits[num_positions:, placed.lattice.fill_id] = 0.0
+    return logits
