@@ -48,14 +48,17 @@ def test_another_right_line_passes_and_a_wrong_one_does_not(folder):
         "empty_parses": True,
         "steps_per_canvas": 4,
         "passes": True,
+        "empty_passes": False,
     }
     assert not task.grade(item, reply("    y = x"))["passes"]
 
 
 def test_a_program_that_does_not_parse_is_not_run(folder, monkeypatch):
-    monkeypatch.setattr("redraft.evaluation.humaneval.passes", lambda text: pytest.fail("it was run"))
+    run = []
+    monkeypatch.setattr("redraft.evaluation.humaneval.passes", run.append)
     item = HumanEvalTask(folder).items(1, seed=0)[0]
     assert not HumanEvalTask(folder).grade(item, reply("    y = = x"))["passes"]
+    assert len(run) == 1 and "= =" not in run[0]  # only with nothing in the hole
     assert "passes" not in HumanEvalTask(folder, runs_tests=False).grade(item, reply("    y = x"))
 
 

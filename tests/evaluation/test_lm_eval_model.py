@@ -1,6 +1,8 @@
-"""Against the real lm-eval, where it is installed (`pip install lm-eval`)."""
+"""Against the real lm-eval, where it is installed: here, or by scripts/clients/install."""
 
 import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,9 @@ from redraft.config import SamplingParams
 from redraft.errors import InvalidRequest
 from redraft.evaluation.sudoku import PUZZLES
 
-lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+# The environment of its own that scripts/clients/install makes; what is installed here comes first.
+sys.path += map(str, (Path(__file__).parents[2] / "build/clients/ci/lib").glob("python*/site-packages"))
+lm_eval = pytest.importorskip("lm_eval", reason="no lm-eval: scripts/clients/install")
 
 from redraft.evaluation.lm_eval_model import RedraftLM, request_params  # noqa: E402
 

@@ -40,11 +40,16 @@ class HumanEvalTask(HoleTask):
         return holes
 
     def grade(self, item: Hole, reply: Reply) -> dict[str, Grade]:
-        """As an infill, and whether the tests pass; a program that does not parse cannot, so it is not run."""
+        """As an infill, and whether the tests pass, also with nothing in the hole; what does not parse is not run."""
         graded = super().grade(item, reply)
         if self.runs_tests:
-            graded["passes"] = bool(graded["parses"]) and passes(f"{program(item, reply.text)}\n{item.test}\n")
+            graded["passes"] = bool(graded["parses"]) and _passes(item, reply.text)
+            graded["empty_passes"] = bool(graded["empty_parses"]) and _passes(item, "")
         return graded
+
+
+def _passes(hole: Hole, text: str) -> bool:
+    return passes(f"{program(hole, text)}\n{hole.test}\n")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
