@@ -227,6 +227,7 @@ class EngineConfig:
 
     device: str = "auto"
     dtype: str = "auto"  # "float32" | "bfloat16"; auto: float32 on CPU, bfloat16 on CUDA
+    kernels: str = "auto"  # "native" | "torch"; auto: native on a CPU where it can be built
     max_batch: int = 8  # requests in one engine step
     max_context: int | None = None  # prompt plus whole canvases, tokens; None: the checkpoint's own
     cache_memory: int | None = None  # bytes for the KV cache
@@ -242,6 +243,13 @@ class EngineConfig:
                 raise InvalidRequest(f"{name}={value!r}: want an integer >= 1")
         if self.dtype not in ("auto", "float32", "bfloat16"):
             raise InvalidRequest(f"dtype={self.dtype!r}: want 'auto', 'float32' or 'bfloat16'")
+        check_kernels(self.kernels)
+
+
+def check_kernels(kernels: str) -> None:
+    """Raises InvalidRequest where there are no such kernels."""
+    if kernels not in ("auto", "native", "torch"):
+        raise InvalidRequest(f"kernels={kernels!r}: want 'auto', 'native' or 'torch'")
 
 
 def _check_temperatures(t_min: float | None, t_max: float | None) -> None:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from redraft.kernels.moe import experts_dense, experts_grouped, experts_plain
+from redraft.kernels import moe
+from redraft.kernels.moe import experts, experts_dense, experts_grouped, experts_plain
 
 KERNELS = [experts_plain, experts_dense, experts_grouped]
 
@@ -67,3 +68,14 @@ def test_gradients_equal_those_written_by_hand(kernel):
     got = torch.autograd.grad(kernel(x, expert_ids, weights, gate_up, down).square().sum(), leaves)
     for a, b in zip(got, wanted, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"), [((32, 24), "experts_dense"), ((384, 192), "experts_grouped")], ids=["small", "large"]
+)
+def test_small_experts_all_run_and_large_ones_are_sorted(monkeypatch, shape, wanted):
+    ran = []
+    for name in ("experts_dense", "experts_grouped"):
+        monkeypatch.setattr(moe, name, lambda x, *_, name=name: ran.append(name) or x)
+    experts(*problem(3, 8, 2, *shape))
+    assert ran == [wanted]

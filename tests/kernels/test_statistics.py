@@ -5,9 +5,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redraft.kernels.statistics import inverse_cdf, token_statistics
+from redraft.kernels.native import native_state, native_suite
+from redraft.kernels.statistics import inverse_cdf
+from redraft.kernels.statistics import token_statistics as plain_statistics
 
 LARGEST_UNIFORM = 1 - 2.0**-24
+
+
+@pytest.fixture(params=["plain torch", "native"])
+def token_statistics(request):
+    """Both makers are held to the same claims."""
+    if request.param == "plain torch":
+        return plain_statistics
+    if not native_state().is_usable:
+        pytest.skip(native_state().reason)
+    statistics = native_suite().statistics
+    return lambda tempered, uniforms=None, draw_temperatures=None: statistics(
+        tempered.contiguous(), uniforms, draw_temperatures
+    )
 
 
 def reference(tempered):
@@ -21,7 +36,7 @@ def reference(tempered):
 
 @pytest.mark.parametrize("vocab_size", [2, 17, 4096])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
-def test_statistics_match_the_definitions_in_double_precision(vocab_size, scale):
+def test_statistics_match_the_definitions_in_double_precision(token_statistics, vocab_size, scale):
     tempered = torch.randn(20, vocab_size, generator=torch.Generator().manual_seed(vocab_size)) * scale
     entropy, best_logprob, log_normaliser = reference(tempered)
     statistics = token_statistics(tempered)
@@ -32,7 +47,7 @@ def test_statistics_match_the_definitions_in_double_precision(vocab_size, scale)
     assert statistics.sample is None
 
 
-def test_impossible_ids_weigh_nothing_and_make_no_nan():
+def test_impossible_ids_weigh_nothing_and_make_no_nan(token_statistics):
     tempered = torch.tensor([[-math.inf, 1.0, -math.inf, 1.0], [5.0, -math.inf, -math.inf, -math.inf]])
     statistics = token_statistics(tempered, torch.tensor([LARGEST_UNIFORM, 0.5]))
     torch.testing.assert_close(statistics.entropy, torch.tensor([math.log(2), 0.0]))
@@ -41,19 +56,19 @@ def test_impossible_ids_weigh_nothing_and_make_no_nan():
     assert statistics.log_normaliser.isfinite().all()
 
 
-def test_ties_go_to_the_lowest_id():
+def test_ties_go_to_the_lowest_id(token_statistics):
     assert token_statistics(torch.tensor([[0.0, 2.0, 1.0, 2.0]])).best.tolist() == [1]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_row_that_is_not_numbers_has_no_log_normaliser_and_spares_its_neighbours(bad):
+def test_a_row_that_is_not_numbers_has_no_log_normaliser_and_spares_its_neighbours(token_statistics, bad):
     tempered = torch.tensor([[0.0, 1.0, 2.0], [0.0, bad, 1.0], [-math.inf] * 3])
     statistics = token_statistics(tempered, torch.full((3,), 0.5))
     assert statistics.log_normaliser.isfinite().tolist() == [True, False, False]
     assert (statistics.sample < 3).all()
 
 
-def test_the_input_is_left_as_it_was():
+def test_the_input_is_left_as_it_was(token_statistics):
     tempered = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     before = tempered.clone()
     token_statistics(tempered, torch.full((3,), 0.5), draw_temperatures=torch.full((3,), 0.3))
@@ -80,14 +95,14 @@ def test_a_draw_never_has_weight_zero(weights, uniform):
     assert row[0, drawn] > 0
 
 
-def test_a_flat_row_of_a_large_vocabulary_can_be_drawn_at_both_ends():
+def test_a_flat_row_of_a_large_vocabulary_can_be_drawn_at_both_ends(token_statistics):
     tempered = torch.zeros(2, 262_144)
     drawn = token_statistics(tempered, torch.tensor([0.0, LARGEST_UNIFORM])).sample
     assert drawn.tolist() == [0, 262_143]
 
 
 @pytest.mark.parametrize("draw_temperature", [1.0, 0.5, 2.0])
-def test_draws_follow_the_distribution_at_the_draw_temperature(draw_temperature):
+def test_draws_follow_the_distribution_at_the_draw_temperature(token_statistics, draw_temperature):
     num_draws = 40_000
     logits = torch.tensor([0.3, -1.0, 0.0, 1.2, -math.inf])
     uniforms = torch.rand(num_draws, generator=torch.Generator().manual_seed(1))
@@ -98,14 +113,14 @@ def test_draws_follow_the_distribution_at_the_draw_temperature(draw_temperature)
     assert ((counts - expected)[:4] ** 2 / expected[:4]).sum() < 16.3  # 0.999 quantile, 3 degrees of freedom
 
 
-def test_entropy_and_argmax_do_not_see_the_draw_temperature():
+def test_entropy_and_argmax_do_not_see_the_draw_temperature(token_statistics):
     tempered = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
     plain, hot = token_statistics(tempered), token_statistics(tempered, torch.full((4,), 0.5), torch.full((4,), 2.0))
     assert torch.equal(plain.entropy, hot.entropy)
     assert torch.equal(plain.best, hot.best)
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it():
+def test_a_row_does_not_depend_on_the_rows_beside_it(token_statistics):
     tempered = torch.randn(33, 1000, generator=torch.Generator().manual_seed(3)) * 4
     uniforms = torch.rand(33, generator=torch.Generator().manual_seed(4))
     together, alone = token_statistics(tempered, uniforms), token_statistics(tempered[5:6], uniforms[5:6])

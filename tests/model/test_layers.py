@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from redraft.config import LayerConfig
-from redraft.model.layers import GatedMLP, RMSNorm, Rotary, rotary_frequencies, rotate, unit_rms
+from redraft.kernels.rows import rotate, unit_rms
+from redraft.model.layers import GatedMLP, RMSNorm, Rotary, rotary_frequencies
 
 FULL = LayerConfig(is_sliding=False, num_kv_heads=1, head_dim=16, shares_kv=True, rope_theta=1e6, rope_fraction=0.25)
 
@@ -28,6 +29,10 @@ def test_normalising_onto_a_base_is_adding_the_normalised():
     torch.testing.assert_close(norm.onto(base, x), base + norm(x))
 
 
+def turns_of(rotary, *positions):
+    return rotary([range(position, position + 1) for position in positions], torch.device("cpu"), torch.float32)
+
+
 def test_the_exponent_of_proportional_frequencies_runs_over_the_whole_head():
     expected = [1e6 ** (-2 * j / 16) for j in range(2)] + [0.0] * 6
     assert rotary_frequencies(FULL).tolist() == pytest.approx(expected)
@@ -40,9 +45,9 @@ def test_all_pairs_turn_where_the_fraction_is_one():
 
 def test_pairs_are_half_a_head_apart():
     layer = replace(FULL, head_dim=4, rope_fraction=1.0)
-    (tables,) = Rotary((layer,))(torch.tensor([3]), torch.float32)
+    (turns,) = turns_of(Rotary((layer,)), 3)
     x = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
-    assert rotate(x, *tables)[0, 0].tolist() == pytest.approx([math.cos(3), 0, math.sin(3), 0])
+    assert rotate(x, turns)[0, 0].tolist() == pytest.approx([math.cos(3), 0, math.sin(3), 0])
 
 
 def test_scores_of_rotated_rows_depend_on_their_distance_alone():
@@ -50,16 +55,23 @@ def test_scores_of_rotated_rows_depend_on_their_distance_alone():
     query, key = torch.randn(1, 1, 16), torch.randn(1, 1, 16)
 
     def score(i, j):
-        ((cos, sin),) = rotary(torch.tensor([i, j]), torch.float32)
-        return (rotate(query, cos[:1], sin[:1]) * rotate(key, cos[1:], sin[1:])).sum()
+        (turns,) = turns_of(rotary, i, j)
+        return (rotate(query, turns[:1]) * rotate(key, turns[1:])).sum()
 
     torch.testing.assert_close(score(40, 33), score(9, 2), rtol=1e-4, atol=1e-4)
 
 
 def test_casting_a_module_leaves_its_angles_exact():
     rotary = Rotary((FULL,))
-    exact = rotary(torch.tensor([300]), torch.float32)
-    assert torch.equal(rotary.bfloat16()(torch.tensor([300]), torch.float32)[0][0], exact[0][0])
+    (exact,) = turns_of(rotary, 300)
+    assert torch.equal(turns_of(rotary.bfloat16(), 300)[0], exact)
+
+
+def test_a_position_turns_alike_in_tables_of_any_size():
+    grown = Rotary((FULL,))
+    turns_of(grown, 5), turns_of(grown, 1500), turns_of(grown, 5000)
+    for position in (5, 1500, 2047, 4096):
+        assert torch.equal(turns_of(grown, position)[0], turns_of(Rotary((FULL,)), position)[0])
 
 
 def test_layers_that_turn_alike_share_a_table():

@@ -1,9 +1,7 @@
-import pytest
 import torch
 
-from redraft.model import moe
-from redraft.model.layers import unit_rms
-from redraft.model.moe import MixtureOfExperts, Router
+from redraft.kernels.rows import unit_rms
+from redraft.model.moe import Router
 
 
 def test_chosen_weights_sum_to_one_before_each_experts_own_scale(make_config):
@@ -30,18 +28,3 @@ def test_experts_read_their_input_and_the_router_its_own(make_model):
     mixture, x, unit = make_model().layers[0].moe, torch.randn(9, 32), torch.randn(9, 32)
     assert torch.equal(mixture(x, unit)[1].expert_ids, mixture(torch.randn(9, 32), unit)[1].expert_ids)
     assert not torch.equal(mixture(x, unit)[0], mixture(x * 2, unit)[0])
-
-
-@pytest.mark.parametrize(
-    ("changes", "wanted"),
-    [({}, "experts_dense"), ({"hidden_size": 384, "moe_intermediate_size": 192, "num_experts": 8}, "experts_grouped")],
-)
-def test_small_experts_all_run_and_large_ones_are_sorted(make_config, monkeypatch, changes, wanted):
-    ran = []
-    for name in ("experts_dense", "experts_grouped"):
-        monkeypatch.setattr(moe, name, lambda x, *_, name=name: ran.append(name) or x)
-    config = make_config(**changes)
-    rows = torch.randn(3, config.hidden_size)
-    with torch.no_grad():
-        MixtureOfExperts(config)(rows, rows)
-    assert ran == [wanted]

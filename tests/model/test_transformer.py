@@ -104,9 +104,9 @@ def test_each_role_has_its_own_layer_scalars(make_model):
 
 def test_zero_signal_equals_no_signal_exactly(model):
     cache, canvas = held(model, ids(1, 20)), ids(12)
-    segment, positions = Segment(0, 1, 12, Role.DENOISE, cache), torch.arange(20, 32)
-    off = model.hidden(PackedBatch(canvas, positions, None, (segment,)))
-    zeros = model.hidden(PackedBatch(canvas, positions, torch.zeros(12, 32), (segment,)))
+    segment = Segment(0, 1, 12, Role.DENOISE, cache)
+    off = model.hidden(PackedBatch(canvas, None, (segment,)))
+    zeros = model.hidden(PackedBatch(canvas, torch.zeros(12, 32), (segment,)))
     assert torch.equal(off, zeros)
 
 
@@ -122,15 +122,14 @@ def test_requests_of_both_roles_packed_together_equal_each_alone(model):
     signal = torch.randn(12, 32)
     alone, segments, start = [], [], 0
     for (role, tokens), cache in zip(parts, caches, strict=True):
-        positions, own = torch.arange(cache.length, cache.length + len(tokens)), None
+        own = None
         if len(tokens) == 12:
             own = signal
-        alone.append(model.hidden(PackedBatch(tokens, positions, own, (Segment(0, 1, len(tokens), role, cache),))))
+        alone.append(model.hidden(PackedBatch(tokens, own, (Segment(0, 1, len(tokens), role, cache),))))
         segments.append(Segment(start, 1, len(tokens), role, cache))
         start += len(tokens)
     packed = PackedBatch(
         torch.cat([tokens for _, tokens in parts]),
-        torch.cat([torch.arange(c.length, c.length + len(t)) for (_, t), c in zip(parts, caches, strict=True)]),
         torch.cat((torch.zeros(14, 32), signal, torch.zeros(9, 32))),
         tuple(segments),
     )
@@ -143,7 +142,6 @@ def test_a_canvas_may_follow_its_own_commit_in_one_batch(model):
     cache_of_both = held(model, prompt)
     batch = PackedBatch(
         torch.cat((committed[0], canvas[0])),
-        torch.arange(20, 44),
         None,
         (Segment(0, 1, 12, Role.ENCODE, cache_of_both), Segment(12, 1, 12, Role.DENOISE, cache_of_both)),
     )
@@ -175,7 +173,7 @@ def test_short_inputs_are_padded_without_changing_them(model, length):
 def test_routings_are_recorded_layer_by_layer_without_padding(model):
     routings = []
     segment = Segment(0, 1, 5, Role.ENCODE, model.new_cache())
-    model.hidden(PackedBatch(ids(5), torch.arange(5), None, (segment,)), routings)
+    model.hidden(PackedBatch(ids(5), None, (segment,)), routings)
     assert [routing.probabilities.shape for routing in routings] == [(5, 4)] * 4
     assert [routing.expert_ids.shape for routing in routings] == [(5, 2)] * 4
 
@@ -188,7 +186,6 @@ def test_every_parameter_learns(make_config, experts):
     signal[40:] = torch.randn(24, config.hidden_size)
     batch = PackedBatch(
         torch.cat((tokens.flatten(), canvas.flatten())),
-        torch.cat((torch.arange(20).repeat(2), torch.arange(20, 32).repeat(2))),
         signal,
         (Segment(0, 2, 20, Role.ENCODE, cache), Segment(40, 2, 12, Role.DENOISE, cache)),
     )

@@ -110,9 +110,8 @@ class Step:
         cache = self.model.new_cache(1, PROMPT_LENGTH + canvas_length)
         self.model.encode(torch.arange(PROMPT_LENGTH, device=device)[None], cache, logits=False)
         ids = self.draws.first_canvas(0, canvas_length, self.model.vocab_size)
-        positions = torch.arange(PROMPT_LENGTH, PROMPT_LENGTH + canvas_length, device=device)
         signal = torch.randn(canvas_length, self.model.config.hidden_size, generator=torch.Generator().manual_seed(1))
-        batch = PackedBatch(ids, positions, signal, (Segment(0, 1, canvas_length, Role.DENOISE, cache),))
+        batch = PackedBatch(ids, signal, (Segment(0, 1, canvas_length, Role.DENOISE, cache),))
         return lambda: self.model.head(self.model.hidden(batch))
 
     def free(self) -> object:

@@ -11,7 +11,9 @@ from safetensors import SafetensorError, safe_open
 from redraft.checkpoint.config import MODEL_TYPE, read_config, read_json
 from redraft.checkpoint.fetch import resolve
 from redraft.checkpoint.names import VISION_PREFIXES, Place, published_places
+from redraft.config import check_kernels
 from redraft.errors import InvalidRequest, LoadError
+from redraft.kernels.native import choose_kernels
 from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Tensor
 
@@ -22,20 +24,26 @@ _log = logging.getLogger(__name__)
 
 
 def load_model(
-    path: str | os.PathLike[str], device: str | torch.device = "cpu", dtype: str | torch.dtype = "float32"
+    path: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    kernels: str = "auto",
 ) -> DiffusionTransformer:
     """The model of a checkpoint (directory, shipped name or hub id), in eval mode, without gradients.
 
-    Tensors are read one at a time, cast and copied into place, so no second copy of the weights is ever held. Raises
+    Tensors are read one at a time, cast and copied into place, so no second copy of the weights is ever held. kernels:
+    "auto", "native" or "torch", as an engine has them; while gradients are enabled all run plain torch. Raises
     LoadError naming the file, key or tensor at fault.
     """
     dtype, device = _dtype(dtype), _device(device)
+    check_kernels(kernels)
     directory = resolve(path)
     config = read_config(directory)
     with torch.device("meta"):
         model = DiffusionTransformer(config)
     model = model.to(dtype).to_empty(device=device)
     load_weights(model, directory)
+    model.use(choose_kernels(device, kernels))
     return model.eval().requires_grad_(False)
 
 

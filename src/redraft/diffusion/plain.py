@@ -14,6 +14,7 @@ from redraft.diffusion.sampler import EntropyBound, UniformRenoise
 from redraft.diffusion.schedule import LinearTemperature, noise_proportion
 from redraft.diffusion.stopping import History, StableAndConfident
 from redraft.errors import InvalidRequest
+from redraft.kernels.suite import PLAIN, Kernels
 from redraft.shapes import Bool, Int, Tensor
 
 
@@ -81,7 +82,8 @@ def generate_plain(
     """The committed ids of one reply, cut after the first stop id and at max_tokens.
 
     `prompt_ids`: a list, or a [1, T] tensor, whose device is then used. `generator`: a torch.Generator, advanced in
-    place exactly as transformers' `generate` advances the global one; or a seed, which draws what an engine draws.
+    place exactly as transformers' `generate` advances the global one; or a seed, which draws what an engine draws and
+    takes the model's own kernels for it.
     Raises InvalidRequest for params that need an engine.
     """
     prompt = _check_prompt(prompt_ids, model.vocab_size)
@@ -91,9 +93,9 @@ def generate_plain(
     in_use = rules.filled(params, stop_ids)
     rule = LogitRule.from_params(params, stop_ids, model.vocab_size)
     if isinstance(generator, torch.Generator):
-        draws = GeneratorDraws(generator, prompt.device)
+        draws, kernels = GeneratorDraws(generator, prompt.device), PLAIN
     else:
-        draws = CounterDraws(generator, prompt.device)
+        draws, kernels = CounterDraws(generator, prompt.device), getattr(model, "kernels", PLAIN)
 
     cache = model.new_cache(batch_size=1)
     reply: list[int] = []
@@ -101,7 +103,7 @@ def generate_plain(
     pending = prompt
     while True:
         model.encode(pending, cache, logits=False)
-        prediction = _denoise_canvas(model, cache, params, in_use, rule, draws, canvas_index, len(reply))
+        prediction = _denoise_canvas(model, cache, params, in_use, rule, draws, kernels, canvas_index, len(reply))
         committed = in_use.commit(prediction)
         if not committed:
             raise InvalidRequest(f"rules.commit={in_use.commit!r} committed nothing: want at least one id per canvas")
@@ -119,6 +121,7 @@ def _denoise_canvas(
     rules: FilledRules,
     rule: LogitRule,
     draws: Draws,
+    kernels: Kernels,
     canvas_index: int,
     num_committed: int,
 ) -> Prediction:
@@ -131,7 +134,9 @@ def _denoise_canvas(
         place = Place(canvas_index, denoising_step)
         temperature = rules.schedule(noise_proportion(denoising_step, params.max_denoising_steps))
         logits = model.denoise(canvas.unsqueeze(0), cache, self_conditioning_logits=signal)[0]
-        prediction = predict(logits, temperature, rule, draws, place, num_committed=num_committed)
+        prediction = predict(
+            logits, temperature, rule, draws, place, num_committed=num_committed, make=kernels.statistics
+        )
         accepted = rules.accept(prediction)
         # Drawn after the last step too, as the reference does: skipping it shifts every later draw of a Generator.
         noise = draws.noise(place, canvas_length, model.vocab_size)

@@ -5,7 +5,7 @@ and self-conditioning always speak of the same distribution.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -103,8 +103,12 @@ def predict(
     place: Place,
     *,
     num_committed: int = 0,
+    make: Callable[..., Statistics] = token_statistics,
 ) -> Prediction:
-    """The Prediction of one canvas from softcapped fp32 logits, left unchanged; ModelFailure on NaN (one host sync)."""
+    """The Prediction of one canvas from softcapped fp32 logits, left unchanged; ModelFailure on NaN (one host sync).
+
+    make: what reduces rows of logits to their statistics, see Kernels.
+    """
     asked = Asked(
         num_rows=len(logits),
         temperature=temperature,
@@ -113,13 +117,15 @@ def predict(
         place=place,
         num_committed=num_committed,
     )
-    (prediction,) = predict_batch(logits.clone(), [asked])
+    (prediction,) = predict_batch(logits.clone(), [asked], make)
     if prediction.entropy.isnan().any():
         raise not_numbers(prediction, place)
     return prediction
 
 
-def predict_batch(logits: Float[Tensor, "R V"], asked: Sequence[Asked]) -> list[Prediction]:
+def predict_batch(
+    logits: Float[Tensor, "R V"], asked: Sequence[Asked], make: Callable[..., Statistics] = token_statistics
+) -> list[Prediction]:
     """One Prediction per request from the softcapped fp32 logits of all, which become the tempered ones, in place.
 
     A row's result depends on that row only. Never waits for the device and raises nothing: where a row held NaN or
@@ -130,7 +136,7 @@ def predict_batch(logits: Float[Tensor, "R V"], asked: Sequence[Asked]) -> list[
     for part, one in zip(parts, asked, strict=True):
         temper(part, one.temperature, one.rule, one.num_committed)
     uniforms = [one.uniforms() for one in asked]
-    statistics = token_statistics(logits, *_joined(logits, asked, uniforms)).split(sizes)
+    statistics = make(logits, *_joined(logits, asked, uniforms)).split(sizes)
     return [
         Prediction(
             entropy=found.entropy,

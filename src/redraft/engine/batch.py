@@ -12,19 +12,16 @@ from redraft.shapes import Tensor
 
 
 def pack(asked: Sequence[tuple[Request, Sequence[Work]]]) -> PackedBatch:
-    """Rows of all works in order, one segment each, positions counted on from each request's cache."""
-    positions, segments, start = [], [], 0
+    """Rows of all works in order, one segment each."""
+    segments, start = [], 0
     for request, works in asked:
         assert request.cache is not None
-        held = request.cache.length
         for work in works:
-            positions.append(torch.arange(held, held + len(work), device=work.token_ids.device))
             segments.append(Segment(start, 1, len(work), work.role, request.cache))
-            start, held = start + len(work), held + len(work)
+            start += len(work)
     works = [work for _, works in asked for work in works]
     return PackedBatch(
         token_ids=torch.cat([work.token_ids for work in works]),
-        positions=torch.cat(positions),
         signal=_signals(works),
         segments=tuple(segments),
     )

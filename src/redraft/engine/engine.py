@@ -72,7 +72,7 @@ class Engine:
     def label(self) -> str:
         """What a seed's text is fixed for: model, device kind, dtype and maker of Prediction."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return f"{self.name} ({self.model.device.type}, {dtype}, plain torch)"
+        return f"{self.name} ({self.model.device.type}, {dtype}, {self.model.kernels.name})"
 
     @property
     def figures(self) -> Figures:

@@ -171,7 +171,7 @@ class Autoregressive:
                 assert isinstance(request.steering, AutomatonSteering), "an infill is never decoded left to right"
                 row.copy_(request.steering.masked(row, request.num_tokens_left))
         asked = [_next_asked(request) for request in last]
-        predictions = predict_batch(logits, asked)
+        predictions = predict_batch(logits, asked, self.model.kernels.statistics)
         facts = torch.stack([torch.cat((each.sample, each.entropy.isnan())) for each in predictions]).tolist()
         return {
             request: not_numbers(prediction, one.place) if is_bad else (prediction, token_id)

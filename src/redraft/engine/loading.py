@@ -18,21 +18,28 @@ def load(
     max_batch: int = 8,
     max_context: int | None = None,
     cache_memory: int | None = None,
+    kernels: str = "auto",
 ) -> Engine:
     """An engine for a shipped model, a local directory, or a hub id with an optional @revision.
 
     dtype auto is float32 on CPU and bfloat16 on CUDA. `max_context` bounds prompt plus whole canvases, in tokens;
-    `cache_memory` bounds the KV cache of all running requests, in bytes. Raises LoadError or InvalidRequest.
+    `cache_memory` bounds the KV cache of all running requests, in bytes. kernels "auto" is "native" on a CPU where they
+    can be built (`redraft check` says), else "torch". Raises LoadError or InvalidRequest.
     """
     config = EngineConfig(
-        device=device, dtype=dtype, max_batch=max_batch, max_context=max_context, cache_memory=cache_memory
+        device=device,
+        dtype=dtype,
+        max_batch=max_batch,
+        max_context=max_context,
+        cache_memory=cache_memory,
+        kernels=kernels,
     )
     if adapter is not None:
         raise InvalidRequest(f"adapter={adapter!r}: adapters are not supported yet, leave it out")
     place = _device(config.device)
     precision = config.dtype if config.dtype != "auto" else ("bfloat16" if place.type == "cuda" else "float32")
     path = resolve(model)
-    network = load_model(str(path), device=str(place), dtype=precision)
+    network = load_model(str(path), device=str(place), dtype=precision, kernels=config.kernels)
     return Engine(network, path, name=model, config=config)
 
 

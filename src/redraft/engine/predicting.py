@@ -59,7 +59,7 @@ def predict_canvases(
     predictions: dict[Request, Prediction | RedraftError] = {}
     if free:
         asked = [_asked(request, len(denoised[request])) for request in free]
-        predictions |= zip(free, predict_batch(logits[:num_free], asked), strict=True)
+        predictions |= zip(free, predict_batch(logits[:num_free], asked, model.kernels.statistics), strict=True)
     if steered:
         parts = logits[num_free:].split([len(denoised[request]) for request in steered])
         rows = {request: _constrained_rows(request, part) for request, part in zip(steered, parts, strict=True)}

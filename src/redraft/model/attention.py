@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from redraft.config import LayerConfig
-from redraft.kernels.attention import attend_fused
-from redraft.model.layers import rotate, unit_rms
+from redraft.kernels.suite import PLAIN, Kernels
 from redraft.model.masks import Reading
 from redraft.shapes import Float, Tensor
 
@@ -31,22 +30,23 @@ class Attention(nn.Module):
         self.key_scale = nn.Parameter(torch.ones(layer.head_dim))
 
     def forward(
-        self, x: Float[Tensor, "T D"], index: int, readings: Sequence[Reading], tables: tuple[Tensor, Tensor]
+        self,
+        x: Float[Tensor, "T D"],
+        index: int,
+        readings: Sequence[Reading],
+        turns: Float[Tensor, "T 2 H"],
+        kernels: Kernels = PLAIN,
     ) -> Float[Tensor, "T D"]:
         """Rows after attention. `index` is the layer's own; every segment's rows are put in its cache, in order."""
         N, G, H = self.num_heads, self.layer.num_kv_heads, self.layer.head_dim
-        heads = unit_rms(self.qkv(x).view(x.shape[0], -1, H), self.eps)
-        turning, values = (heads, heads[:, N:]) if self.layer.shares_kv else heads.split([N + G, G], dim=1)
-        scales = torch.cat((self.query_scale.expand(N, H), self.key_scale.expand(G, H)))
-        queries, keys = rotate(turning * scales, *tables).split([N, G], dim=1)
-
-        segments = [reading.segment for reading in readings]
-        num_rows = [segment.stop - segment.start for segment in segments]
-        num_spare = x.shape[0] - segments[-1].stop
-        mixed = []
-        parts = zip(*(heads.split([*num_rows, num_spare]) for heads in (queries, keys, values)), strict=True)
-        for reading, part in zip(readings, parts, strict=False):
-            mixed.append(self._read(index, reading, *part))
+        queries, keys, values = kernels.heads(
+            self.qkv(x), self.query_scale, self.key_scale, turns, self.eps, N, G, self.layer.shares_kv
+        )
+        mixed = [
+            self._read(index, reading, kernels, *(rows[reading.segment.rows] for rows in (queries, keys, values)))
+            for reading in readings
+        ]
+        num_spare = x.shape[0] - readings[-1].segment.stop
         if num_spare:
             mixed.append(x.new_zeros(num_spare, N * H))
         return self.out(mixed[0] if len(mixed) == 1 else torch.cat(mixed))
@@ -55,6 +55,7 @@ class Attention(nn.Module):
         self,
         index: int,
         reading: Reading,
+        kernels: Kernels,
         queries: Float[Tensor, "R N H"],
         keys: Float[Tensor, "R G H"],
         values: Float[Tensor, "R G H"],
@@ -63,5 +64,5 @@ class Attention(nn.Module):
         shape = (segment.batch, segment.length, -1, self.layer.head_dim)
         seen_keys, seen_values = segment.cache.put(index, keys.view(shape), values.view(shape), reading.offset)
         mask = reading.mask(self.layer.is_sliding, seen_keys.shape[1], queries.device)
-        mixed = attend_fused(queries.view(shape), seen_keys, seen_values, mask)
+        mixed = kernels.attend(queries.view(shape), seen_keys, seen_values, mask)
         return mixed.reshape(segment.batch * segment.length, -1)

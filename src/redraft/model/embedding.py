@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from redraft.kernels.suite import PLAIN, Kernels
 from redraft.shapes import Float, Int, Tensor
 
 
@@ -25,10 +26,9 @@ class TiedEmbedding(nn.Module):
     def forward(self, token_ids: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
         return F.embedding(token_ids, self.weight) * self.scale
 
-    def logits(self, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
+    def logits(self, hidden: Float[Tensor, "R D"], kernels: Kernels = PLAIN) -> Float[Tensor, "R V"]:
         """Softcapped scores in fp32: cap * tanh(score / cap)."""
-        scores = F.linear(hidden, self.weight).float().div_(self.logit_softcap)
-        return scores.tanh_() * self.logit_softcap  # the largest tensor of a forward: worked on in place
+        return kernels.softcap(F.linear(hidden, self.weight), self.logit_softcap)
 
     def soft(self, tempered_logits: Float[Tensor, "R V"]) -> Float[Tensor, "R D"]:
         """Probability-weighted mean of the embeddings, times sqrt(D); softmax in fp32."""

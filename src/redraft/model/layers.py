@@ -1,35 +1,16 @@
 """Norms, rotary embedding and the gated MLP."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from redraft.config import LayerConfig
-from redraft.shapes import Float, Int, Tensor
+from redraft.kernels.suite import PLAIN, Kernels
+from redraft.shapes import Float, Tensor
 
-
-def unit_rms(x: Float[Tensor, "*rows D"], eps: float) -> Float[Tensor, "*rows D"]:
-    """x / rms(x) over the last axis, computed in fp32."""
-    if x.requires_grad and x.dtype == torch.float32 and x.device.type == "cpu":
-        return _UnitRMS.apply(x, eps)
-    return F.rms_norm(x, x.shape[-1:], None, eps)
-
-
-class _UnitRMS(torch.autograd.Function):
-    """The same with a gradient of its own: torch's takes over twice the time on a CPU, where it is not one kernel."""
-
-    @staticmethod
-    def forward(ctx, x, eps):
-        inverse = torch.linalg.vecdot(x, x).unsqueeze(-1).div_(x.shape[-1]).add_(eps).rsqrt_()
-        unit = x * inverse
-        ctx.save_for_backward(unit, inverse)
-        return unit
-
-    @staticmethod
-    def backward(ctx, gradient):
-        unit, inverse = ctx.saved_tensors
-        along = torch.linalg.vecdot(gradient, unit).unsqueeze(-1).div_(-unit.shape[-1])
-        return torch.addcmul(gradient, unit, along).mul_(inverse), None
+_POSITIONS_PER_BLOCK = 1024
 
 
 class RMSNorm(nn.Module):
@@ -40,12 +21,14 @@ class RMSNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(size))
 
-    def forward(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
-        return unit_rms(x, self.eps) * self.weight
+    def forward(self, x: Float[Tensor, "*rows D"], kernels: Kernels = PLAIN) -> Float[Tensor, "*rows D"]:
+        return kernels.norm(x, self.weight, self.eps)
 
-    def onto(self, base: Float[Tensor, "*rows D"], x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+    def onto(
+        self, base: Float[Tensor, "*rows D"], x: Float[Tensor, "*rows D"], kernels: Kernels = PLAIN
+    ) -> Float[Tensor, "*rows D"]:
         """base plus the normalised x, in one pass."""
-        return torch.addcmul(base, unit_rms(x, self.eps), self.weight)
+        return kernels.add_norm(base, x, self.weight, self.eps)
 
 
 class GatedMLP(nn.Module):
@@ -56,9 +39,8 @@ class GatedMLP(nn.Module):
         self.gate_up = nn.Linear(size, 2 * hidden_size, bias=False)
         self.down = nn.Linear(hidden_size, size, bias=False)
 
-    def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.gelu(gate, approximate="tanh") * up)
+    def forward(self, x: Float[Tensor, "T D"], kernels: Kernels = PLAIN) -> Float[Tensor, "T D"]:
+        return self.down(kernels.gated(self.gate_up(x)))
 
 
 def rotary_frequencies(layer: LayerConfig) -> Float[Tensor, "h"]:
@@ -72,7 +54,10 @@ def rotary_frequencies(layer: LayerConfig) -> Float[Tensor, "h"]:
 
 
 class Rotary(nn.Module):
-    """Cosine and sine tables of a forward, one pair per kind of layer (head size, theta and share of turning pairs)."""
+    """Cosines and sines by position, one table per kind of layer (head size, theta and share of turning pairs).
+
+    A table is made once and grows with the longest text seen.
+    """
 
     def __init__(self, layers: tuple[LayerConfig, ...]):
         super().__init__()
@@ -80,25 +65,40 @@ class Rotary(nn.Module):
         by_kind = dict(zip(kinds, layers, strict=True))
         self.kind_of_layer = [list(by_kind).index(kind) for kind in kinds]
         self._layers = list(by_kind.values())
-        self._frequencies: Tensor | None = (
-            None  # a constant made on first use: no buffer, so no cast of the model rounds it
-        )
+        self._tables: list[Tensor] = []  # [positions, 2, H] each: no buffers, so that no cast of the model rounds them
 
-    def forward(self, positions: Int[Tensor, "T"], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-        """Per kind of layer the tables `rotate` takes, [T, 1, H] each, in `dtype`; angles are computed in fp32."""
-        if self._frequencies is None or self._frequencies.device != positions.device:
-            self._frequencies = torch.cat([rotary_frequencies(layer) for layer in self._layers]).to(positions.device)
-        angles = positions[:, None, None].float() * self._frequencies
-        cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
-        sizes = [layer.head_dim // 2 for layer in self._layers]
+    def forward(
+        self, positions: Sequence[range], device: torch.device, dtype: torch.dtype
+    ) -> list[Float[Tensor, "T 2 H"]]:
+        """Per kind of layer the rows that `kernels.rows.rotate` takes: cosines and signed sines of all positions."""
+        self._grow(max(each.stop for each in positions), device, dtype)
         return [
-            (torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1))
-            for cos, sin in zip(cosines.split(sizes, dim=-1), sines.split(sizes, dim=-1), strict=True)
+            table[positions[0].start : positions[0].stop]
+            if len(positions) == 1
+            else torch.cat([table[each.start : each.stop] for each in positions])
+            for table in self._tables
+        ]
+
+    @torch.inference_mode(False)
+    def _grow(self, num_positions: int, device: torch.device, dtype: torch.dtype) -> None:
+        """Tables of at least so many positions. Made block by block: a row is the same in a table of any size."""
+        held = self._tables[0] if self._tables else None
+        if held is None or held.device != device or held.dtype != dtype:
+            self._tables = [torch.empty(0, 2, layer.head_dim, device=device, dtype=dtype) for layer in self._layers]
+        num_held = len(self._tables[0])
+        if num_held >= num_positions:
+            return
+        num_wanted = max(num_positions, 2 * num_held)
+        starts = range(num_held, num_wanted, _POSITIONS_PER_BLOCK)
+        self._tables = [
+            torch.cat([table, *(_rotary_block(layer, start, device).to(dtype) for start in starts)])
+            for layer, table in zip(self._layers, self._tables, strict=True)
         ]
 
 
-def rotate(
-    x: Float[Tensor, "T heads H"], cosines: Float[Tensor, "T 1 H"], signed_sines: Float[Tensor, "T 1 H"]
-) -> Float[Tensor, "T heads H"]:
-    """x with each pair (i, i + H/2) turned by its row's angle."""
-    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), signed_sines)
+def _rotary_block(layer: LayerConfig, start: int, device: torch.device) -> Float[Tensor, "positions 2 H"]:
+    """Cosines and signed sines of the positions from `start` on; angles are computed in fp32."""
+    positions = torch.arange(start, start + _POSITIONS_PER_BLOCK, device=device, dtype=torch.float32)
+    angles = positions[:, None] * rotary_frequencies(layer).to(device)
+    cosines, sines = angles.cos(), angles.sin()
+    return torch.stack((torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)), dim=1)

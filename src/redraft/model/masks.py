@@ -34,6 +34,10 @@ class Segment:
     def stop(self) -> int:
         return self.start + self.batch * self.length
 
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -43,6 +47,12 @@ class Reading:
     offset: int  # rows of earlier segments of the batch in the same cache
     window: int
     _masks: dict[tuple[int | None, int], Tensor | None] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> range:
+        """Positions in the text of each request's rows: they continue what its cache holds."""
+        first = self.segment.cache.length + self.offset
+        return range(first, first + self.segment.length)
 
     def mask(self, is_sliding: bool, num_keys: int, device: torch.device) -> Bool[Tensor, "L S"] | None:
         """What the segment's rows may see of the keys its view returned, their own last. None: everything."""

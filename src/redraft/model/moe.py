@@ -6,13 +6,8 @@ import torch
 from torch import nn
 
 from redraft.config import ModelConfig
-from redraft.kernels.moe import experts_dense, experts_grouped, experts_plain
+from redraft.kernels.suite import PLAIN, Kernels
 from redraft.shapes import Float, Int, Tensor
-
-# Up to this many multiplications per row wasted on experts a row did not choose, running them all costs less than
-# sorting the rows. On a CPU 9 thousand ran 1.4 times as fast as sorting, 442 thousand 1.3 times as slow (measured);
-# on a GPU products this small cost their launches, and sorting waits for the device (not measured).
-DENSE_UP_TO = {"cpu": 2**16, "cuda": 2**20}
 
 
 class Routing(NamedTuple):
@@ -33,13 +28,10 @@ class Router(nn.Module):
         self.expert_scale = nn.Parameter(torch.ones(config.num_experts))
         self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False)
 
-    def forward(self, unit: Float[Tensor, "T D"]) -> Routing:
+    def forward(self, unit: Float[Tensor, "T D"], kernels: Kernels = PLAIN) -> Routing:
         """Softmax over all experts in fp32, the K largest made to sum to 1, then each expert's own scale."""
         scores = self.proj(unit * (self.scale * unit.shape[-1] ** -0.5))
-        probabilities = torch.softmax(scores, dim=-1, dtype=torch.float32)
-        weights, expert_ids = probabilities.topk(self.num_chosen, dim=-1)
-        weights = weights / weights.sum(dim=-1, keepdim=True) * self.expert_scale[expert_ids]
-        return Routing(probabilities, expert_ids, weights.to(unit.dtype))
+        return Routing(*kernels.route(scores, self.expert_scale, self.num_chosen))
 
 
 class MixtureOfExperts(nn.Module):
@@ -51,14 +43,10 @@ class MixtureOfExperts(nn.Module):
         self.router = Router(config)
         self.gate_up = nn.Parameter(torch.empty(E, 2 * F_, D))
         self.down = nn.Parameter(torch.empty(E, F_, D))
-        self.wasted = (E - config.num_experts_per_token) * F_ * D  # multiplications per row, times 3, if all run
 
-    def forward(self, x: Float[Tensor, "T D"], unit: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T D"], Routing]:
+    def forward(
+        self, x: Float[Tensor, "T D"], unit: Float[Tensor, "T D"], kernels: Kernels = PLAIN
+    ) -> tuple[Float[Tensor, "T D"], Routing]:
         """The experts read x, the router reads the residual stream, both normalised: `unit` is it without a weight."""
-        routing = self.router(unit)
-        learns = torch.is_grad_enabled() and (x.requires_grad or self.gate_up.requires_grad)
-        if self.wasted <= DENSE_UP_TO[x.device.type]:
-            run = experts_dense
-        else:
-            run = experts_plain if learns else experts_grouped
-        return run(x, routing.expert_ids, routing.weights, self.gate_up, self.down), routing
+        routing = self.router(unit, kernels)
+        return kernels.experts(x, routing.expert_ids, routing.weights, self.gate_up, self.down), routing

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from redraft.model.layers import GatedMLP, RMSNorm, unit_rms
+from redraft.kernels.suite import PLAIN, Kernels
+from redraft.model.layers import GatedMLP, RMSNorm
 from redraft.shapes import Float, Tensor
 
 
@@ -19,9 +20,9 @@ class SelfConditioning(nn.Module):
         self.mlp = GatedMLP(size, hidden_size)
 
     def forward(
-        self, embedded: Float[Tensor, "T D"], signal: Float[Tensor, "T D"] | None = None
+        self, embedded: Float[Tensor, "T D"], signal: Float[Tensor, "T D"] | None = None, kernels: Kernels = PLAIN
     ) -> Float[Tensor, "T D"]:
         """signal: soft embedding of the last prediction; None is the same as zeros."""
         if signal is not None:
-            embedded = embedded + self.mlp(self.norm(signal))
-        return unit_rms(embedded, self.eps)
+            embedded = embedded + self.mlp(self.norm(signal, kernels), kernels)
+        return kernels.norm(embedded, None, self.eps)

@@ -11,9 +11,10 @@ from redraft.cache.view import CacheView, ContiguousCache
 from redraft.config import PREFILL_CHUNK, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.kernels.moe import padded_rows
+from redraft.kernels.suite import PLAIN, Kernels
 from redraft.model.attention import Attention
 from redraft.model.embedding import TiedEmbedding
-from redraft.model.layers import GatedMLP, RMSNorm, Rotary, unit_rms
+from redraft.model.layers import GatedMLP, RMSNorm, Rotary
 from redraft.model.masks import Reading, Role, Segment
 from redraft.model.moe import MixtureOfExperts, Routing
 from redraft.model.self_conditioning import SelfConditioning
@@ -25,7 +26,6 @@ class PackedBatch:
     """The rows of one forward; the role of a row follows from its segment, and segments cover all rows in order."""
 
     token_ids: Int[Tensor, "T"]
-    positions: Int[Tensor, "T"]
     signal: Float[Tensor, "T D"] | None  # soft embedding, times sqrt(D); zero rows and None: self-conditioning off
     segments: tuple[Segment, ...]
 
@@ -53,15 +53,18 @@ class Layer(nn.Module):
         x: Float[Tensor, "T D"],
         index: int,
         readings: Sequence[Reading],
-        tables: tuple[Tensor, Tensor],
+        turns: Float[Tensor, "T 2 H"],
         role: int | Int[Tensor, "T 1"],
+        kernels: Kernels = PLAIN,
     ) -> tuple[Float[Tensor, "T D"], Routing]:
-        attended = self.attention(self.attention_norm(x), index, readings, tables)
-        x = self.attention_post_norm.onto(x, attended)
-        unit = unit_rms(x, self.mlp_norm.eps)  # three norms that differ only in their weights read the same rows
-        routed, routing = self.moe(unit * self.moe_norm.weight, unit)
-        mixed = self.moe_post_norm.onto(self.mlp_post_norm(self.mlp(unit * self.mlp_norm.weight)), routed)
-        return self.post_norm.onto(x, mixed) * self.scalars[role], routing
+        attended = self.attention(self.attention_norm(x, kernels), index, readings, turns, kernels)
+        x = self.attention_post_norm.onto(x, attended, kernels)
+        # Three norms that differ only in their weights read the same rows.
+        unit = kernels.norm(x, None, self.mlp_norm.eps)
+        routed, routing = self.moe(unit * self.moe_norm.weight, unit, kernels)
+        dense = self.mlp_post_norm(self.mlp(unit * self.mlp_norm.weight, kernels), kernels)
+        mixed = self.moe_post_norm.onto(dense, routed, kernels)
+        return self.post_norm.onto(x, mixed, kernels) * self.scalars[role], routing
 
 
 class DiffusionTransformer(nn.Module):
@@ -70,6 +73,7 @@ class DiffusionTransformer(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
+        self.kernels = PLAIN
         self.embedding = TiedEmbedding(config.vocab_size, config.hidden_size, config.logit_softcap)
         self.self_conditioning = SelfConditioning(config.hidden_size, config.intermediate_size, config.rms_norm_eps)
         self.rotary = Rotary(config.layers)
@@ -96,6 +100,20 @@ class DiffusionTransformer(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.embedding.weight.dtype
 
+    def use(self, kernels: Kernels) -> None:
+        """Run with these kernels from now on, in place; expert weights are laid out in memory as they want them.
+
+        While gradients are enabled plain torch runs all the same: only it can be differentiated.
+        """
+        self.kernels = kernels
+        for module in self.modules():
+            if isinstance(module, MixtureOfExperts):
+                module.gate_up.data = kernels.lay_out(module.gate_up.data)
+
+    @property
+    def _kernels(self) -> Kernels:
+        return PLAIN if torch.is_grad_enabled() else self.kernels
+
     def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> ContiguousCache:
         """An empty cache on the model's device, in its dtype; capacity in tokens, None grows as needed."""
         return ContiguousCache(self.config, batch_size, capacity, self.device, self.dtype)
@@ -111,16 +129,16 @@ class DiffusionTransformer(nn.Module):
         signal = None if batch.signal is None else _spare(batch.signal, num_spare)
         x = self._input(_spare(batch.token_ids, num_spare), signal, role)
         readings = _readings(batch.segments, self.config.sliding_window)
-        tables = self.rotary(_spare(batch.positions, num_spare), x.dtype)
+        turns = self.rotary(_positions(readings, num_spare), x.device, x.dtype)
         for index, layer in enumerate(self.layers):
-            x, routing = layer(x, index, readings, tables[self.rotary.kind_of_layer[index]], role)
+            x, routing = layer(x, index, readings, turns[self.rotary.kind_of_layer[index]], role, self._kernels)
             if routings is not None:
                 routings.append(Routing(*(part[:num_rows] for part in routing)))
-        return self.norm(x)[:num_rows]
+        return self.norm(x, self._kernels)[:num_rows]
 
     def head(self, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
         """Softcapped logits in fp32."""
-        return self.embedding.logits(_padded(hidden))[: hidden.shape[0]]
+        return self.embedding.logits(_padded(hidden), self._kernels)[: hidden.shape[0]]
 
     def soft_embedding(self, tempered_logits: Float[Tensor, "R V"]) -> Float[Tensor, "R D"]:
         """The signal the next denoising step takes: softmax in fp32 over the embedding table, times sqrt(D)."""
@@ -161,9 +179,7 @@ class DiffusionTransformer(nn.Module):
         if token_ids.ndim != 2 or token_ids.numel() == 0:
             raise InvalidRequest(f"{name} has shape {tuple(token_ids.shape)}: want [requests, tokens], not empty")
         B, L = token_ids.shape
-        positions = torch.arange(cache.length, cache.length + L, device=self.device).repeat(B)
-        segment = Segment(0, B, L, role, cache)
-        return self.hidden(PackedBatch(token_ids.reshape(-1), positions, signal, (segment,)))
+        return self.hidden(PackedBatch(token_ids.reshape(-1), signal, (Segment(0, B, L, role, cache),)))
 
     def _role(self, batch: PackedBatch, num_spare: int) -> int | Int[Tensor, "T 1"]:
         """The column of the layer scalars: one for all rows if they agree, else one per row."""
@@ -176,8 +192,10 @@ class DiffusionTransformer(nn.Module):
     def _input(self, token_ids: Tensor, signal: Tensor | None, role: int | Tensor) -> Tensor:
         embedded = self.embedding(token_ids)
         if isinstance(role, Tensor):
-            return torch.where(role == Role.DENOISE.value, self.self_conditioning(embedded, signal), embedded)
-        return self.self_conditioning(embedded, signal) if role == Role.DENOISE.value else embedded
+            return torch.where(
+                role == Role.DENOISE.value, self.self_conditioning(embedded, signal, self._kernels), embedded
+            )
+        return self.self_conditioning(embedded, signal, self._kernels) if role == Role.DENOISE.value else embedded
 
 
 def random_model(config: ModelConfig, seed: int = 0) -> DiffusionTransformer:
@@ -203,6 +221,12 @@ def _spare(rows: Tensor, num_spare: int) -> Tensor:
     if num_spare == 0:
         return rows
     return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, num_spare))
+
+
+def _positions(readings: Sequence[Reading], num_spare: int) -> list[range]:
+    """Positions of all rows, request after request; those of spare rows mean nothing."""
+    ranges = [reading.positions for reading in readings for _ in range(reading.segment.batch)]
+    return [*ranges[:-1], range(ranges[-1].start, ranges[-1].stop + num_spare)]
 
 
 def _readings(segments: tuple[Segment, ...], window: int) -> list[Reading]:

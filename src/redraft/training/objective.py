@@ -110,15 +110,14 @@ def training_loss(
 def _pack(
     rows: Sequence[Int[Tensor, "_ _"]], role: Role, caches: Sequence[AutogradCache], signal: Tensor | None = None
 ) -> PackedBatch:
-    """One segment per group, positions from the end of what its cache holds."""
-    segments, positions, start = [], [], 0
+    """One segment per group."""
+    segments, start = [], 0
     for ids, cache in zip(rows, caches, strict=True):
         B, L = ids.shape
         segments.append(Segment(start, B, L, role, cache))
-        positions.append(torch.arange(cache.length, cache.length + L, device=ids.device).repeat(B))
         start += B * L
     token_ids = torch.cat([ids.flatten() for ids in rows])
-    return PackedBatch(token_ids, torch.cat(positions), signal, tuple(segments))
+    return PackedBatch(token_ids, signal, tuple(segments))
 
 
 def _next_tokens(texts: Sequence[Int[Tensor, "_ _"]], pad_id: int) -> Int[Tensor, "T"]:
