@@ -209,6 +209,13 @@ def test_refused_by_name_and_position(pattern, what, position):
         parse(pattern)
 
 
+def test_what_can_never_hold_may_be_repeated_no_times():
+    assert [matcher("(?:b^){,2}c")(text) for text in ("c", "bc")] == [True, False]
+    assert [matcher(r"(?:b\A|b^)*")(text) for text in ("", "b")] == [True, False]
+    with pytest.raises(InvalidRequest, match="can never hold"):
+        parse("(?:b^)+")
+
+
 def test_an_anchor_that_never_holds_is_refused():
     with pytest.raises(InvalidRequest, match="can never hold"):
         parse("a^b")
@@ -218,7 +225,7 @@ def test_an_anchor_that_never_holds_is_refused():
         parse(3)  # type: ignore
 
 
-@pytest.mark.parametrize("pattern", ["[]a]", "[^]", "a{,2}", "(?i)a", "(?s:.)"])
+@pytest.mark.parametrize("pattern", ["[]a]", "[^]", "a{,2}", "(?i)a", "(?s:.)", r"\Aa", r"a\Z"])
 def test_what_ecma_and_python_read_differently_is_refused(pattern):
     with pytest.raises(InvalidRequest, match="ECMA-262"):
         parse(pattern, Reader.ALL)

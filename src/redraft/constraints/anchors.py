@@ -104,15 +104,15 @@ def _merge(branches: list[Branch]) -> Branch:
 
 def repeat(branches: Branches, low: int, high: int | None) -> Branches:
     """`low` to `high` times. Raises PatternError for an anchor that would be repeated."""
-    if high == 0:
-        return (NO_TEXT,)
+    if high == 0 or not branches:
+        return () if low and high != 0 else (NO_TEXT,)
     if high == 1:
         return branches if low else either([(NO_TEXT,), branches])
     anchored = [branch for branch in branches if branch.is_anchored]
     if anchored:
         raise PatternError("an anchor inside a repeat is not supported", anchored[0].position)
     can_be_empty = low == 0 or any(branch.can_be_empty for branch in branches)
-    return plain(Repeat(_merge(list(branches)).node, low, high), can_be_empty) if branches else ()
+    return plain(Repeat(_merge(list(branches)).node, low, high), can_be_empty)
 
 
 def whole(branches: Branches) -> Node:

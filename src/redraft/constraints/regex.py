@@ -152,6 +152,8 @@ class _Parser:
             return anchors.plain(Chars(read_set(self.cursor, flags.ignore_case)))
         if character == ".":
             return anchors.plain(Chars(ANY if flags.dot_all else self.cursor.reader.dot))
+        if self.cursor.is_search and character == "\\" and self.cursor.peek in ("A", "Z"):
+            raise self.cursor.error("\\A or \\Z, letters to ECMA-262 and anchors to Python, is not supported", start)
         if character == "^" or (character == "\\" and self.cursor.take("A")):
             return (Branch(Text(""), True, at_start=True, position=start),)
         if character == "$" or (character == "\\" and self.cursor.take("Z")):
