@@ -172,3 +172,12 @@ def test_tokens_without_text_have_no_place_in_the_trie():
     vocabulary = Vocabulary((None, b"", b"a", b"abc", b"ab"))
     assert [level.token_ids.tolist() for level in vocabulary.levels] == [[2], [4], [3]]
     assert Vocabulary((None,)).levels == ()
+
+
+def test_texts_of_tokens_are_found_by_their_beginning_and_by_a_byte():
+    vocabulary = Vocabulary([b"ab", None, b"b", b"abc", b"a", b"b", b"ac", b"\xff"])
+    assert vocabulary.ids[b"b"] == [2, 5]
+    assert vocabulary.beginning_with(b"ab") == [b"ab", b"abc"]
+    assert vocabulary.beginning_with(b"x") == []
+    assert vocabulary.beginning_with(b"\xff") == [b"\xff"]
+    assert vocabulary.holding(ord("b")) == [b"ab", b"abc", b"b"]

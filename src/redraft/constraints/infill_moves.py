@@ -48,11 +48,7 @@ class _Builder:
         self.parts, self.vocabulary, self.stop_ids, self.banned = parts, vocabulary, stop_ids, banned
         self.unusable = np.zeros(vocabulary.size, dtype=bool)
         self.unusable[[*stop_ids, *banned]] = True
-        self.tokens: dict[bytes, list[int]] = {}
-        for token, piece in enumerate(vocabulary.token_bytes):
-            if piece and not self.unusable[token]:
-                self.tokens.setdefault(piece, []).append(token)
-        self.longest = max(map(len, self.tokens), default=0)
+        self.longest = len(vocabulary.levels)
         boundaries = np.cumsum([0, *map(len, parts.suffix)])
         # The stretch's last token ends before this; a canvas of tokens more, and no path ends a shortened suffix.
         num_kept = int(np.searchsorted(boundaries, parts.scored_bytes + self.longest)) + parts.canvas_length
@@ -122,6 +118,10 @@ class _Builder:
             is_cut=is_cut,
         )
 
+    def _ids(self, piece: bytes) -> list[int]:
+        """The usable tokens that spell a piece."""
+        return [token for token in self.vocabulary.ids.get(piece, ()) if not self.unusable[token]]
+
     def _add(self, token: int, source: int, target: int) -> None:
         self.rows.setdefault(token, []).append((source, target))
 
@@ -130,12 +130,12 @@ class _Builder:
         for written in range(1, len(self.text)):
             if written < self.parts.scored_bytes:
                 pieces = [self.text[written:end] for end in range(written + 1, self._reach(written) + 1)]
-                found = [(token, len(piece)) for piece in pieces for token in self.tokens.get(piece, ())]
+                found = [(token, len(piece)) for piece in pieces for token in self._ids(piece)]
             else:
                 boundary = self.boundaries[bisect_right(self.boundaries, written)]
                 pieces = (self.text[written:end] for end in range(boundary, written, -1))
-                piece = next((piece for piece in pieces if piece in self.tokens), b"")
-                found = [(self.tokens[piece][0], len(piece))] if piece else []
+                spellings = ((self._ids(piece), len(piece)) for piece in pieces)
+                found = next(([(ids[0], length)] for ids, length in spellings if ids), [])
             for token, length in found:
                 self._add(token, self.first_suffix + written, self.first_suffix + written + length)
                 if written <= self.longest:
@@ -144,7 +144,8 @@ class _Builder:
     def _add_crossings(self) -> None:
         """Tokens of which the last bytes begin the suffix and the others, if any, end the hole."""
         hole = np.arange(self.hole.num_states)
-        for piece, tokens in self.tokens.items():
+        for piece in self.vocabulary.holding(self.text[0]) if self.text else ():
+            tokens = self._ids(piece)
             for cut, after in self._cuts(piece):
                 ends = _run(self.hole, hole, piece[:cut])
                 landing = (self.first_suffix if cut else self.first_cut) + after
@@ -155,9 +156,7 @@ class _Builder:
     def _add_healing(self) -> None:
         """Tokens that begin with the healed bytes, and what their other bytes do."""
         heal = self.parts.heal
-        for piece, tokens in self.tokens.items():
-            if not piece.startswith(heal):
-                continue
+        for piece in self.vocabulary.beginning_with(heal):
             rest = piece[len(heal) :]
             targets = [int(_run(self.hole, np.array([self.hole.start]), rest)[0])]
             for cut, after in self._cuts(rest):
@@ -166,7 +165,7 @@ class _Builder:
                     targets.append(self.first_suffix + after)
             for target in targets:
                 if target != DEAD:
-                    for token in tokens:
+                    for token in self._ids(piece):
                         self._add(token, self.start, target)
 
     def _cuts(self, piece: bytes) -> Iterator[tuple[int, int]]:

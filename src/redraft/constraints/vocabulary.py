@@ -1,7 +1,9 @@
 """A tokenizer's byte table as a trie by depth, made once per tokenizer."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,32 @@ class Vocabulary:
         self.size = len(self.token_bytes)
         self._hash = hash(self.token_bytes)
         self.levels = _levels(self.token_bytes)
+        self._holding: dict[int, list[bytes]] = {}
+
+    @cached_property
+    def ids(self) -> dict[bytes, list[int]]:
+        """The ids of each text, ascending."""
+        found: dict[bytes, list[int]] = {}
+        for token, text in enumerate(self.token_bytes):
+            if text:
+                found.setdefault(text, []).append(token)
+        return found
+
+    def beginning_with(self, start: bytes) -> list[bytes]:
+        """The texts of tokens that begin with these bytes, sorted."""
+        low = bisect_left(self._sorted, start)
+        high = bisect_left(self._sorted, True, low, key=lambda text: not text.startswith(start))
+        return self._sorted[low:high]
+
+    def holding(self, byte: int) -> list[bytes]:
+        """The texts of tokens that hold the byte somewhere."""
+        if byte not in self._holding:
+            self._holding[byte] = [text for text in self._sorted if byte in text]
+        return self._holding[byte]
+
+    @cached_property
+    def _sorted(self) -> list[bytes]:
+        return sorted(self.ids)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Vocabulary) and self.token_bytes == other.token_bytes)
