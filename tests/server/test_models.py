@@ -42,6 +42,31 @@ def test_metrics_count_passes_and_first_commits(client, chat):
     assert 'redraft_requests_total{path="/v1/chat/completions",status="200"}' in text
 
 
+def value_of(client, name):
+    """A figure of the tiny model."""
+    return next(float(line.split()[-1]) for line in client.get("/metrics").text.splitlines() if line.startswith(name))
+
+
+def test_metrics_show_the_cache_and_what_its_prefixes_saved(client):
+    say = {"prompt": "def f(x):\n    return x\n" * 60, "max_tokens": 1}
+    before = value_of(client, 'redraft_prefix_tokens_total{model="tiny"}')
+    for _ in range(2):
+        usage = client.post("/v1/completions", json=say).json()["usage"]
+    saved = value_of(client, 'redraft_prefix_tokens_total{model="tiny"}') - before
+    assert 0 < saved <= usage["prompt_tokens"]
+    used = value_of(client, 'redraft_cache_pages_used{layers="full",model="tiny"}')
+    assert 0 < used < value_of(client, 'redraft_cache_pages{layers="full",model="tiny"}')
+    assert value_of(client, 'redraft_engine_requests{model="tiny",state="running"}') == 0
+
+
+def test_an_editors_warm_up_fills_the_prefix_cache(client):
+    body = {"input_prefix": "y = 2\n" * 300, "input_suffix": "", "n_predict": 0}
+    assert client.post("/infill", json=body).json()["content"] == ""
+    before = value_of(client, 'redraft_prefix_tokens_total{model="tiny"}')
+    client.post("/infill", json={**body, "n_predict": 4})
+    assert value_of(client, 'redraft_prefix_tokens_total{model="tiny"}') > before
+
+
 def test_the_server_says_that_it_is_well(client):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/version").json()["version"]

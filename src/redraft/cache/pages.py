@@ -39,6 +39,7 @@ class PageManager:
         self.sliding = PageGroup(num_sliding)
         self.index = PrefixIndex(self.full, self.sliding)
         self._open: list[PageTable] = []
+        self.num_reused = 0  # tokens found in the index, over all requests
 
     def needs(self, capacity: int) -> tuple[int, int]:
         """Pages of full and of sliding attention set aside for a request of `capacity` tokens."""
@@ -78,6 +79,7 @@ class PageManager:
             num_dropped=self._first_visible(chain),
         )
         self._open.append(table)
+        self.num_reused += table.num_reused
         return table
 
     def cover(self, table: PageTable, stop: int) -> None:

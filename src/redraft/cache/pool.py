@@ -137,8 +137,9 @@ def _slots(
 ) -> slice | Int[Tensor, "n"]:
     """Slots of positions start..stop-1: a slice where their pages lie in a row, else every slot's number."""
     first = start // page_size
-    used = pages[first : -(-stop // page_size)]
-    assert used and None not in used, "a row reads only pages that are there"
+    span = pages[first : -(-stop // page_size)]
+    used = [page for page in span if page is not None]
+    assert used and len(used) == len(span), "a row reads only pages that are there"
     lead = start - first * page_size
     if all(page == used[0] + i for i, page in enumerate(used)):
         slot = used[0] * page_size + lead

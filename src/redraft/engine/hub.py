@@ -77,6 +77,16 @@ class Hub:
                 sliding_pages=(pages.sliding.num_free, len(pages.sliding)),
             )
 
+    @property
+    def num_running(self) -> int:
+        """Requests in the batch."""
+        return len(self._running)
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests in the queue before it."""
+        return len(self._inbox)
+
     def close(self) -> None:
         """Cancel everything and wait for the thread to end."""
         with self._lock:

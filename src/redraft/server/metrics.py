@@ -1,11 +1,14 @@
 """Figures for Prometheus. Each app has its own registry."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from redraft.engine.engine import Engine
 from redraft.engine.handle import Event
 from redraft.reply import Commit, Finish, Reply
 
@@ -13,11 +16,40 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 RATIOS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 
 
+class EngineState(Collector):
+    """What the engines hold at the time of asking: requests, pages of the KV cache, tokens its prefixes saved."""
+
+    def __init__(self, engines: Mapping[str, Engine]):
+        self._engines = engines
+
+    def collect(self) -> Iterator[Metric]:
+        requests = GaugeMetricFamily(
+            "redraft_engine_requests", "Requests in the batch and before it", labels=["model", "state"]
+        )
+        pages = GaugeMetricFamily("redraft_cache_pages", "Pages of the KV cache", labels=["model", "layers"])
+        used = GaugeMetricFamily(
+            "redraft_cache_pages_used", "Pages that requests or prefixes hold", labels=["model", "layers"]
+        )
+        reused = CounterMetricFamily(
+            "redraft_prefix_tokens", "Tokens of prompts that were in the KV cache already", labels=["model"]
+        )
+        for name, engine in self._engines.items():
+            manager = engine._scheduler.pool.manager
+            requests.add_metric([name, "running"], engine._hub.num_running)
+            requests.add_metric([name, "waiting"], engine._hub.num_waiting)
+            for layers, group in (("full", manager.full), ("sliding", manager.sliding)):
+                pages.add_metric([name, layers], len(group))
+                used.add_metric([name, layers], len(group) - group.num_free)
+            reused.add_metric([name], manager.num_reused)
+        yield from (requests, pages, used, reused)
+
+
 class Metrics:
     """What the server counts. `queue` gives the choices that run or wait now."""
 
-    def __init__(self, queue: Callable[[], int], limit: int):
+    def __init__(self, engines: Mapping[str, Engine], queue: Callable[[], int], limit: int):
         self.registry = CollectorRegistry()
+        self.registry.register(EngineState(engines))
         self._requests = self._counter("requests", "HTTP requests answered", "path", "status")
         self._latency = Histogram(
             "redraft_request_seconds", "Time of a whole request", ["path"], registry=self.registry, buckets=SECONDS

@@ -36,7 +36,7 @@ class Service:
         self.engines, self.settings = dict(engines), settings
         batch = sum(engine._scheduler.max_batch for engine in engines.values())
         self.admission = Admission(batch + settings.max_queue)
-        self.metrics = Metrics(queue=lambda: self.admission.in_flight, limit=self.admission.limit)
+        self.metrics = Metrics(self.engines, queue=lambda: self.admission.in_flight, limit=self.admission.limit)
 
     def named(self, model: str | None) -> tuple[str, Engine]:
         """The engine a request asks for and its name; RefusalError 404 where there is none."""
