@@ -61,6 +61,7 @@ def form_examples(seed: int, tokenizer: Tokenizer, chat: ChatTemplate, **kinds: 
 
 def windows(seed: int, files: list[str]) -> Iterator[str]:
     """Endless short documents: 3 to 12 lines of a file, from a line that is not indented if there is one."""
+    files = [text for text in files if text.strip()]
     rng = random.Random(f"windows {seed}")
     while True:
         lines = rng.choice(files).splitlines(keepends=True)
