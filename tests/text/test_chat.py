@@ -197,3 +197,70 @@ def test_the_template_may_stand_in_the_tokenizers_config(tmp_path, byte_level_di
         tokenizer = Tokenizer.from_directory(tmp_path)
         ids = ChatTemplate.from_directory(tmp_path, tokenizer).encode([USER])
         assert ids == [tokenizer.token_id("<eos>"), *tokenizer.encode("a")]
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "look", "arguments": {"at": "x"}}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "written"),
+    [
+        ({"content": " <turn|>there\n"}, "<turn|>there<turn|>\n"),
+        ({"content": "a", "reasoning": "hmm"}, "<|channel>thought\nhmm<channel|>a<turn|>\n"),
+        ({"content": None, "tool_calls": [CALL]}, '<|tool_call>call:look{at:<|"|>x<|"|>}<tool_call|>'),
+    ],
+)
+def test_an_answer_is_what_the_template_writes_after_the_header_of_the_models_turn(
+    tokenizer, template, answer, written
+):
+    messages = [USER, {"role": "assistant", "content": "before"}, USER, {"role": "assistant", **answer}]
+    prompt, ids = template.encode_answer(messages)
+    assert prompt == template.encode(messages[:-1], thinking="reasoning" in answer)
+    assert spelled(tokenizer, prompt).endswith("<turn|>\n<|turn>model\n")
+    assert spelled(tokenizer, ids) == written
+    typed = written.count("<turn|>") > 1
+    assert control(tokenizer, ids).count(tokenizer.control_tokens["<turn|>"]) == written.count("<turn|>") - typed
+
+
+def test_an_answer_that_goes_on_after_a_tool_begins_where_the_tool_ended(tokenizer, template):
+    tool = {"role": "tool", "tool_call_id": "1", "content": "42"}
+    messages = [USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}, tool]
+    prompt, ids = template.encode_answer([*messages, {"role": "assistant", "content": "done"}])
+    assert spelled(tokenizer, prompt).endswith('response:look{value:<|"|>42<|"|>}<tool_response|>')
+    assert spelled(tokenizer, ids) == "done<turn|>\n"
+
+
+# As published templates do it: a prompt without thinking ends in an empty channel that a written turn does not have.
+STEERING = """{{ bos_token }}{% for m in messages %}<|turn>{{ m.role }}
+{% for c in m.tool_calls or [] %}<|tool_call>{{ c.function.name }}<tool_call|>{% endfor %}{{ m.content }}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>assistant
+{% if not enable_thinking %}<|channel>thought
+<channel|>{% endif %}{% endif %}"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "written"),
+    [
+        ({"content": "<there"}, "<there<turn|>\n"),
+        ({"content": "", "tool_calls": [CALL]}, "<|tool_call>look<tool_call|>"),
+    ],
+)
+def test_what_steers_a_prompt_is_no_part_of_the_answer(tokenizer, answer, written):
+    template = ChatTemplate(STEERING, tokenizer)
+    prompt, ids = template.encode_answer([USER, {"role": "assistant", **answer}])
+    assert spelled(tokenizer, prompt).endswith("<|turn>assistant\n<|channel>thought\n<channel|>")
+    assert spelled(tokenizer, ids).startswith(written)
+
+
+def test_an_answer_that_the_template_leaves_out_is_refused(tokenizer):
+    template = ChatTemplate(STEERING, tokenizer)
+    with pytest.raises(InvalidRequest, match=r"reasoning: the chat template does not write it"):
+        template.encode_answer([USER, {"role": "assistant", "content": "a", "reasoning": "hmm"}])
+    with pytest.raises(InvalidRequest, match="want an assistant's message at the end"):
+        template.encode_answer([USER])
+
+
+def test_a_template_that_does_not_continue_a_conversation_has_no_answers(tokenizer):
+    template = ChatTemplate("{{ messages | length }}{{ messages[-1].content }}", tokenizer)
+    with pytest.raises(InvalidRequest, match="after the others"):
+        template.encode_answer([USER, {"role": "assistant", "content": "a"}])

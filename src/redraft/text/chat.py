@@ -74,6 +74,40 @@ class ChatTemplate:
         InvalidRequest naming what is wrong with them, also where the checkpoint has no template or its template knows
         no tools or no thinking.
         """
+        guard, values = self._guarded(messages, tools, thinking)
+        return self._encode_rendered(self._render(values, guard), guard)
+
+    def encode_answer(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Ids of the prompt that asks for the last message, an assistant's, and of what the template makes of it.
+
+        For training: the first are what `encode` gives without that message (with thinking where it has thoughts), the
+        second begin after the header of the model's turn and run to the end of the conversation. Raises InvalidRequest
+        where the template leaves out a part of the message, or does not continue the conversation before it.
+        """
+        if not messages or messages[-1].get("role") != "assistant":
+            raise InvalidRequest("messages: want an assistant's message at the end")
+        thoughts = checked_messages(messages)[-1].get("reasoning")
+        guard, values = self._guarded(messages, tools, thinking=thoughts is not None)
+        *before, answer = values["messages"]
+        past, prompt, whole = (
+            self._render({**values, "messages": shown, "add_generation_prompt": asks}, guard)
+            for shown, asks in ((before, False), (before, True), ([*before, answer], False))
+        )
+        if not (prompt.startswith(past) and whole.startswith(past)):
+            raise InvalidRequest("messages: the chat template does not write the last one after the others")
+        # What a prompt has beyond the header, such as an empty channel of thoughts, steers a model and is no answer.
+        written = whole[self._num_shared(prompt, whole) :]
+        for key in ("content", "reasoning"):
+            if answer.get(key) and answer[key].strip() not in written:
+                raise InvalidRequest(f"messages[-1].{key}: the chat template does not write it")
+        return self._encode_rendered(prompt, guard), self._encode_rendered(written, guard)
+
+    def _guarded(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None, thinking: bool
+    ) -> tuple["_Guard", dict[str, Any]]:
+        """The template's variables, checked and with stand-ins in their strings."""
         if self._source is None:
             raise InvalidRequest("messages: this checkpoint has no chat template, want a prompt")
         for name, given, variable in (("tools", bool(tools), "tools"), ("thinking", thinking, "enable_thinking")):
@@ -81,21 +115,36 @@ class ChatTemplate:
                 raise InvalidRequest(f"{name}: the chat template of this checkpoint has no {name}")
         values = {"messages": checked_messages(messages), "tools": checked_tools(tools)}
         guard = _Guard(self._tokenizer, self._source, values)
-        return self._encode_rendered(self._render({**guard.hide(values), "enable_thinking": thinking}, guard), guard)
+        return guard, {**guard.hide(values), "enable_thinking": thinking, "add_generation_prompt": True}
 
     def _render(self, values: dict[str, Any], guard: "_Guard") -> str:
         config = {key: value for key, value in self._tokenizer.config.items() if key.endswith("_token")}
         tokens = {key: value["content"] if isinstance(value, Mapping) else value for key, value in config.items()}
         try:
-            return self._template.render({**tokens, **values, "add_generation_prompt": True})
+            return self._template.render({**tokens, **values})
         except Exception as error:  # a template is a program, and these messages are its input
             raise InvalidRequest(f"messages: the chat template refuses them: {guard.show(str(error))}") from error
 
+    def _num_shared(self, prompt: str, whole: str) -> int:
+        """How many characters two rendered texts begin with alike, none of them half of a control token."""
+        pairs = enumerate(zip(prompt, whole, strict=False))
+        count = next((i for i, (a, b) in pairs if a != b), len(prompt))
+        start = 0
+        for part in self._parts(whole):
+            if start + len(part) > count:
+                return start if part in self._tokenizer.control_tokens else count
+            start += len(part)
+        return count
+
+    def _parts(self, rendered: str) -> list[str]:
+        """The text cut before and after every control token."""
+        names = "|".join(re.escape(name) for name in sorted(self._tokenizer.control_tokens, key=len, reverse=True))
+        return re.split(f"({names})", rendered) if names else [rendered]
+
     def _encode_rendered(self, rendered: str, guard: "_Guard") -> list[int]:
         control = self._tokenizer.control_tokens
-        names = "|".join(re.escape(name) for name in sorted(control, key=len, reverse=True))
         ids: list[int] = []
-        for part in re.split(f"({names})", rendered) if names else [rendered]:
+        for part in self._parts(rendered):
             if part in control:
                 ids.append(control[part])
             elif part:
