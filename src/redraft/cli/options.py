@@ -67,7 +67,7 @@ def model_option(command: Callable, model: str | None = None) -> Callable:
 
 
 def engine_options(command: Callable, model: str | None = None) -> Callable:
-    """The model option and one option per field of EngineConfig; the command receives `engine_arguments`.
+    """Options of model and adapter, and one per field of EngineConfig; the command receives `engine_arguments`.
 
     `model`: the default where it is the one shipped for the task.
     """
@@ -77,7 +77,8 @@ def engine_options(command: Callable, model: str | None = None) -> Callable:
         return {"engine_arguments": EngineArguments(name, values)}
 
     described = [(field, f"default {field.default}" if field.default else "") for field in fields(EngineConfig)]
-    command = _with_options(command, described, run, extra=("model",))
+    command = _with_options(command, described, run, extra=("model", "adapter"))
+    command = click.option("--adapter", help="LoRA adapter in PEFT's format, a directory or hub id.")(command)
     return model_option(command, model)
 
 

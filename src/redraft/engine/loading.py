@@ -1,7 +1,10 @@
 """A name, directory or hub id -> an engine on the right device in the right precision."""
 
+from pathlib import Path
+
 import torch
 
+from redraft.checkpoint.adapter import ADAPTER_FILES, merge_adapter
 from redraft.checkpoint.fetch import resolve
 from redraft.checkpoint.load import load_model
 from redraft.config import EngineConfig
@@ -23,8 +26,9 @@ def load(
     """An engine for a shipped model, a local directory, or a hub id with an optional @revision.
 
     dtype auto is float32 on CPU and bfloat16 on CUDA. `max_context` bounds prompt plus whole canvases, in tokens;
-    `cache_memory` bounds the KV cache of all running requests, in bytes. kernels "auto" is "native" on a CPU where they
-    can be built (`redraft check` says), else "torch". Raises LoadError or InvalidRequest.
+    `cache_memory` bounds the KV cache of all running requests, in bytes. `adapter` is a LoRA adapter in PEFT's format
+    (directory or hub id), added to the weights as they are loaded. kernels "auto" is "native" on a CPU where they can
+    be built (`redraft check` says), else "torch". Raises LoadError or InvalidRequest.
     """
     config = EngineConfig(
         device=device,
@@ -34,13 +38,20 @@ def load(
         cache_memory=cache_memory,
         kernels=kernels,
     )
-    if adapter is not None:
-        raise InvalidRequest(f"adapter={adapter!r}: adapters are not supported yet, leave it out")
     place = _device(config.device)
     precision = config.dtype if config.dtype != "auto" else ("bfloat16" if place.type == "cuda" else "float32")
     path = resolve(model)
     network = load_model(str(path), device=str(place), dtype=precision, kernels=config.kernels)
+    if adapter is not None:
+        merge_adapter(network, _adapter_directory(adapter))
     return Engine(network, path, name=model, config=config)
+
+
+def _adapter_directory(adapter: str) -> Path:
+    try:
+        return resolve(adapter, ADAPTER_FILES)
+    except LoadError as error:
+        raise LoadError(f"adapter={adapter!r}: {error}") from error
 
 
 def _device(name: str) -> torch.device:
