@@ -4,35 +4,23 @@ import json
 import os
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from redraft.checkpoint.load import load_model
-from redraft.errors import InvalidRequest
-from redraft.training import run as run_file
+from redraft.training import catalog
+from redraft.training.catalog import RECIPES
 from redraft.training.checkpoints import load_average
 from redraft.training.config import RunConfig
 from redraft.training.metrics import Progress, progress_line
-from redraft.training.run import export_sudoku, run, start, sudoku_config
+from redraft.training.run import export, run, start
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch) -> RunConfig:
-    monkeypatch.setattr(run_file, "SUDOKU_PATHS", 8)
-    return replace(sudoku_config(tmp_path), batch_size=2, compile=False, log_every=1)
-
-
-def test_data_is_made_once_and_then_found(tmp_path, config):
-    made = (tmp_path / "paths.npz").stat().st_mtime_ns
-    assert sudoku_config(tmp_path).source.describe() == config.source.describe()
-    assert (tmp_path / "paths.npz").stat().st_mtime_ns == made
-
-
-def test_missing_data_is_refused_by_name(tmp_path):
-    with pytest.raises(InvalidRequest, match=r"nowhere\.npz"):
-        sudoku_config(tmp_path, data=tmp_path / "nowhere.npz")
+    monkeypatch.setattr(catalog, "SUDOKU_PATHS", 8)
+    return replace(RECIPES["sudoku"].config(tmp_path), batch_size=2, compile=False, log_every=1)
 
 
 def test_a_decay_starts_where_the_run_stands_and_goes_on_after_an_interruption(tmp_path, config):
@@ -52,8 +40,7 @@ def test_a_decay_starts_where_the_run_stands_and_goes_on_after_an_interruption(t
 
 def test_an_export_loads_with_the_averaged_weights_in_bf16(tmp_path, config):
     start(tmp_path / "run", config).run(until=1)
-    shipped = Path(run_file.__file__).parents[1] / "models" / "redraft-sudoku"
-    path = export_sudoku(tmp_path / "run", tmp_path / "model", tokenizer=shipped)
+    path = export(config, tmp_path / "run", tmp_path / "model")
     names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert {file.name for file in path.iterdir()} == names
     model = load_model(path, dtype="float32")

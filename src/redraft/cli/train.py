@@ -1,70 +1,85 @@
-"""`redraft train`: a recipe run in a folder, resumed where it stopped."""
+"""`redraft train`: a recipe, or fine-tuning, run in a folder and resumed where it stopped."""
 
-import sys
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import json
+from typing import Any
 
 import click
 
-from redraft.checkpoint.fetch import resolve
+from redraft.cli.finetune import finetune
 from redraft.cli.output import note
+from redraft.cli.training import carry_out, run_options, show_plan
 
-if TYPE_CHECKING:
-    from redraft.training.metrics import Progress
-
-PIPED_SECONDS = 60.0  # between two lines of progress where nobody watches
-
-
-@click.command(short_help="Train a model from a recipe.")
-@click.argument("recipe", type=click.Choice(["sudoku", "mini"]))
-@click.option("--out", type=click.Path(file_okay=False), required=True, help="The run's folder; resumed if it has one.")
-@click.option("--data", type=click.Path(exists=True), help="Training data; made where there is none.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights, data and noise.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long, with a checkpoint.")
-@click.option("--decay", type=click.IntRange(1), help="Bring the learning rate to zero over so many updates, then end.")
-@click.option("--weights", help="What a new run starts from: a run's folder or checkpoint, or a model.")
-@click.option("--export", type=click.Path(file_okay=False), help="Write the model there when the run ends.")
-def train(
-    recipe: str,
-    out: str,
-    data: str | None,
-    seed: int,
-    seconds: float | None,
-    decay: int | None,
-    weights: str | None,
-    export: str | None,
-) -> None:
-    """Train the model of RECIPE in the folder --out. Ctrl-C ends the run after the update in hand, with a checkpoint.
-
-    The same command goes on where the run stopped. Metrics are in the folder, one JSON object per line.
-    """
-    from redraft.training.run import export_mini, export_sudoku, mini_config, run, start, sudoku_config
-
-    note(f"preparing {recipe}: making its data takes minutes where there is none")
-    config = sudoku_config(out, data, seed) if recipe == "sudoku" else mini_config(out, data, seed)
-    trainer = start(out, config, decay=decay, weights=weights)
-    note(f"{recipe} in {out}, from update {trainer.update}")
-    run(trainer, seconds=seconds, report=_reporter())
-    note(f"stopped at update {trainer.update}; the checkpoint is in {out}")
-    if export:
-        is_sudoku = recipe == "sudoku"
-        path = export_sudoku(out, export, resolve("redraft-sudoku")) if is_sudoku else export_mini(out, export)
-        note(f"exported to {path}: try redraft generate -m {path}")
+RECIPES = {
+    "sudoku": "redraft-sudoku: puzzles by refinement; hours on one core",
+    "mini": "redraft-mini: forms and Python; hours on one core",
+    "mini-full-0": "a larger redraft-mini for a GPU, first of three stages: Python",
+    "mini-full-1": "the second stage, from --weights of the first: forms, infill, continuation",
+    "mini-full-2": "the third stage, from --weights of the second: the rate goes to zero",
+    "FILE.py:NAME": "your own: a function (data, seed) that gives a redraft.training.config.RunConfig",
+}
 
 
-def _reporter() -> Callable[["Progress"], None]:
-    """Prints progress: over the line before on a terminal, else a line a minute."""
-    from redraft.training.metrics import progress_line
+class Recipes(click.Group):
+    """One command per recipe, alike but for their names, and `finetune`."""
 
-    shows, last = sys.stdout.isatty(), 0.0
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["finetune", *RECIPES]
 
-    def report(progress: "Progress") -> None:
-        nonlocal last
-        if shows:
-            click.echo(f"\r{progress_line(progress)}", nl=False)
-        elif time.monotonic() - last >= PIPED_SECONDS:
-            last = time.monotonic()
-            click.echo(progress_line(progress))
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "finetune":
+            return finetune
+        return _recipe_command(cmd_name) if cmd_name in RECIPES or ".py:" in cmd_name else None
 
-    return report
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Recipes"):
+            formatter.write_dl(list(RECIPES.items()))
+        with formatter.section("Other"):
+            formatter.write_dl([("finetune", "teach a checkpoint new data: adapters, or all weights")])
+
+
+@click.group(cls=Recipes, subcommand_metavar="RECIPE [OPTIONS]", short_help="Train a model from a recipe.")
+def train() -> None:
+    """Train a model from a recipe, or fine-tune one."""
+
+
+def _recipe_command(name: str) -> click.Command:
+    @click.command(name)
+    @click.option("--data", type=click.Path(exists=True), help="Training data; made in the folder where there is none.")
+    @click.option("--decay", type=click.IntRange(1), help="Bring the rate to zero over so many updates, then end.")
+    @click.option("--weights", help="What a new run starts from: a run's folder or checkpoint, or a model.")
+    @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Another value of a field of the run.")
+    @run_options
+    def command(
+        out: str, data: str | None, seed: int, decay: int | None, weights: str | None, changes: tuple[str, ...],
+        device: str | None, dry_run: bool, **options: Any,
+    ) -> None:  # fmt: skip
+        """Train in the folder --out. Ctrl-C ends the run after the update in hand, with a checkpoint.
+
+        The same command goes on where the run stopped. Metrics are in the folder, one JSON object per line, and
+        run.json has all the fields that --set can change, such as batch_size=16 or optimizer.peak_lr=0.001.
+        """
+        from redraft.training.catalog import changed, find
+        from redraft.training.run import start
+
+        values = dict(map(_change, changes))
+        if device:
+            values["device"] = device
+        recipe = find(name)
+        if dry_run:
+            show_plan(changed(recipe.make_config(data, seed), values))
+            return
+        note(f"preparing {name}: making its data takes minutes where there is none")
+        config = changed(recipe.config(out, data, seed), values)
+        carry_out(start(out, config, decay=decay, weights=weights), **options)
+
+    return command
+
+
+def _change(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r}: want FIELD=VALUE, such as batch_size=16", param_hint="--set")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

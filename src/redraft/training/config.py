@@ -10,6 +10,7 @@ import torch
 from redraft.config import GenerationDefaults, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.training.data import BatchSource
+from redraft.training.lora import LoraConfig
 from redraft.training.objective import Objective
 from redraft.training.optimizer import OptimizerConfig
 
@@ -34,6 +35,9 @@ class RunConfig:
     device: str = "auto"  # CUDA where there is one
     dtype: str = "auto"  # of products: bfloat16 on CUDA, else float32; weights, average and optimiser are float32
     recompute: bool = False  # layers run again in the backward pass: a layer's input is kept, not all within it
+    base: str | None = None  # the checkpoint that is fine-tuned, as `redraft.load` takes it; None: from scratch
+    lora: LoraConfig | None = None  # train adapters alone, the base in the precision of the products; None: all weights
+    frozen: tuple[str, ...] = ()  # parameters with one of these in their name stay as they are
     copying_start: bool = False  # start from weights whose heads copy (copying.py), else from random ones
     compile: bool = False  # torch.compile per layer: faster, last bits differ from the plain run
     checkpoint_seconds: float = 180.0

@@ -1,6 +1,8 @@
 """Examples as prompts and canvases. A batch is a function of its index, so a data position is one integer."""
 
 import hashlib
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redraft.errors import InvalidRequest
+from redraft.errors import InvalidRequest, LoadError
 from redraft.shapes import Bool, Int, Tensor
 from redraft.training.sudoku import MAX_GIVENS, MIN_GIVENS, NUM_CELLS, random_symmetry
 
@@ -42,6 +44,20 @@ class BatchSource(Protocol):
 
 
 @dataclass(frozen=True)
+class BlankSource:
+    """Batches of one id in the longest shape that a recipe's data may have: to plan a run before its data is made."""
+
+    prompt_length: int
+    canvas_length: int
+
+    def batch(self, index: int, size: int) -> tuple[Group, ...]:
+        return (Group(*(torch.ones(size, n, dtype=torch.int64) for n in (self.prompt_length, self.canvas_length))),)
+
+    def describe(self) -> dict:
+        return {"kind": "blank", "prompt_length": self.prompt_length, "canvas_length": self.canvas_length}
+
+
+@dataclass(frozen=True)
 class SudokuSource:
     """Puzzles with one solution, givens spread over a range, each under a fresh random symmetry.
 
@@ -59,9 +75,9 @@ class SudokuSource:
     @classmethod
     def from_file(cls, path: str | Path, held_out: bool = False, seed: int = 0, **givens: Any) -> "SudokuSource":
         """The training part of a file of `save_paths`, or the part whose grid classes training never sees."""
-        with np.load(path) as arrays:
-            chosen = arrays["held_out"] == held_out
-            grids, ranks = arrays["grids"][chosen], arrays["ranks"][chosen]
+        arrays = read_arrays(path, "grids", "ranks", "held_out")
+        chosen = arrays["held_out"] == held_out
+        grids, ranks = arrays["grids"][chosen], arrays["ranks"][chosen]
         if not len(grids):
             raise InvalidRequest(f"{path} has no grids with held_out={held_out}: make a larger file")
         return cls.from_paths(grids, ranks, seed, **givens)
@@ -104,6 +120,18 @@ class SudokuSource:
             "givens": [self.min_givens, self.max_givens],
             "skew": self.skew,
         }
+
+
+def read_arrays(path: str | Path, *names: str) -> dict[str, NDArray]:
+    """The arrays of those names in an .npz file, equally many rows each; LoadError where it holds something else."""
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise LoadError(f"{path} cannot be read as data ({error}): want the arrays {', '.join(names)}") from error
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise LoadError(f"{path}: the arrays {', '.join(names)} have different numbers of rows")
+    return arrays
 
 
 def sudoku_prompts(puzzles: NDArray[np.integer]) -> Int[Tensor, "B 83"]:

@@ -56,6 +56,8 @@ def progress_line(progress: Progress, unit: str = "examples") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Hours and minutes, in words."""
+    """Hours and minutes, in words; seconds where it is less than one."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -22,7 +22,7 @@ from redraft.errors import InvalidRequest
 from redraft.text.chat import ChatTemplate
 from redraft.text.tokenizer import Tokenizer
 from redraft.training.corpus import texts
-from redraft.training.data import Group
+from redraft.training.data import Group, read_arrays
 from redraft.training.notes import Form, forms
 
 PAD, EOS, BOS, TURN_END = 0, 1, 2, 6
@@ -201,8 +201,7 @@ class MiniSource:
             raise InvalidRequest(f"mix={mix}: want shares that sum to 32")
         parts = {}
         for name in mix:
-            with np.load(Path(folder) / f"{name}.npz") as arrays:
-                parts[name] = {key: arrays[key].copy() for key in arrays}
+            parts[name] = read_arrays(Path(folder) / f"{name}.npz", "prompts", "canvases", "fixed_from")
         return cls(parts, mix)
 
     def batch(self, index: int, size: int) -> tuple[Group, ...]:

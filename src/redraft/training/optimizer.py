@@ -76,9 +76,11 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """The optimisers of a model. Before each update the trainer sets every group's rate to `lr` times its "share"."""
+    """The optimisers of what a model trains. Before each update every group's rate is set to `lr` times its "share"."""
     matrices, others = [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_inner = parameter.ndim >= 2 and "embedding" not in name and "router" not in name
         (matrices if config.muon and is_inner else others).append(parameter)
     decayed = [p for p in others if p.ndim >= 2]

@@ -26,7 +26,7 @@ def plot_metrics(folder: str | Path, path: str | Path, unit: str = "examples") -
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots(len(_CURVES), sharex=True)
     for axis, (name, label) in zip(axes, _CURVES, strict=True):
-        axis.plot([row["examples"] for row in rows], [row[name] for row in rows], linewidth=1)
+        axis.plot([row["examples"] for row in rows], [row[name] for row in rows], linewidth=1, marker=".", markersize=2)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[0].set_yscale("log")

@@ -1,19 +1,27 @@
 """Whole run configs, as functions of the data they need."""
 
+import math
 from pathlib import Path
 from typing import Any
 
+from redraft.checkpoint.config import read_generation_defaults
+from redraft.checkpoint.fetch import resolve
 from redraft.config import GenerationDefaults, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.training import mini_data
 from redraft.training.config import RunConfig
-from redraft.training.data import BOS, EOS, SudokuSource
+from redraft.training.data import BOS, EOS, BatchSource, BlankSource, SudokuSource
+from redraft.training.examples import ExampleReader, ExampleSource
+from redraft.training.lora import LoraConfig
 from redraft.training.objective import Objective
 from redraft.training.optimizer import OptimizerConfig
 
 MINI_MIX = {"forms": 22, "long_forms": 1, "infill": 7, "continuation": 2}  # in 32nds of a batch
 MINI_GENERATION = GenerationDefaults(max_tokens=64, max_denoising_steps=32, eos_token_ids=(1, 6, 14))
 MINI_STOP_IDS = (1, 6, 14)  # the end of a document, of a turn, of a tool call's wait
+# Sixteen denoising steps solve as many as 48 (docs/training.md): a board not settled by then does not settle.
+SUDOKU_GENERATION = GenerationDefaults(max_tokens=82, max_denoising_steps=16, eos_token_ids=(1,))
+MODELS = Path(__file__).parents[1] / "models"  # where exported models have their tokenizer and chat template from
 
 
 def sudoku_model() -> ModelConfig:
@@ -44,7 +52,7 @@ def sudoku_model() -> ModelConfig:
     )
 
 
-def sudoku(data: str | Path, seed: int = 0, **optimizer) -> RunConfig:
+def sudoku(data: str | Path | None, seed: int = 0, **optimizer) -> RunConfig:
     """redraft-sudoku: puzzles of 24 to 46 givens from a file of `redraft.training.sudoku`; 33 a second on one core.
 
     Few givens are preferred, and half of the self-conditioned canvases are ones the sampler would visit: both serve the
@@ -53,13 +61,15 @@ def sudoku(data: str | Path, seed: int = 0, **optimizer) -> RunConfig:
     return RunConfig(
         name="redraft-sudoku",
         model=sudoku_model(),
-        source=SudokuSource.from_file(data, seed=seed, skew=1.5),
+        source=BlankSource(83, 82) if data is None else SudokuSource.from_file(data, seed=seed, skew=1.5),
         objective=Objective(visited=0.5),
         optimizer=OptimizerConfig(**{"muon": True, "peak_lr": 4e-3, "weight_decay": 0.01, **optimizer}),
         batch_size=32,
         ema_decay=0.996,
         seed=seed,
         compile=True,
+        generation=SUDOKU_GENERATION,
+        files=MODELS / "redraft-sudoku",
     )
 
 
@@ -102,7 +112,7 @@ def _mini(
 
 
 def mini_cpu(
-    data: str | Path,
+    data: str | Path | None,
     seed: int = 0,
     batch_size: int = 32,
     self_conditioning: float = 0.5,
@@ -113,7 +123,7 @@ def mini_cpu(
     return RunConfig(
         name="redraft-mini",
         model=mini_model(),
-        source=mini_data.MiniSource.from_folder(data, mix or MINI_MIX),
+        source=_mini_source(data, mix or MINI_MIX),
         objective=Objective(
             autoregressive=0.3,
             autoregressive_on_canvas=True,
@@ -126,6 +136,8 @@ def mini_cpu(
         ema_decay=0.998,
         seed=seed,
         copying_start=True,
+        generation=MINI_GENERATION,
+        files=MODELS / "redraft-mini",
     )
 
 
@@ -134,25 +146,78 @@ def mini_full_model() -> ModelConfig:
     return _mini(width=384, layers="SSFSSF", num_heads=8, sliding=(4, 64), full=(2, 128), dense=768, experts=(8, 192))
 
 
-def mini_full(data: str | Path, stage: int, seed: int = 0, device: str = "cuda") -> RunConfig:
+def mini_full(data: str | Path | None, seed: int = 0, stage: int = 0) -> RunConfig:
     """A larger redraft-mini in three stages on one GPU; never run yet. Each starts from the averaged weights before it.
 
-    0: Python, 1: forms, infill and continuation at 60, 30 and 10 of 100, 2: the same with the rate going to zero.
-    `plan.estimate` says what a stage takes. Data: `mini_data.prepare` with two million forms and as many texts.
+    0: Python on canvases that grow from 16 to 64, 1: forms, infill and continuation at 60, 30 and 10 of 100, 2: the
+    same with the rate going to zero. `plan.make_plan` says what a stage takes.
     """
     if stage not in (0, 1, 2):
         raise InvalidRequest(f"stage={stage!r}: want 0, 1 or 2")
     updates = (4_000, 12_000, 3_000)[stage]
     mixed = {"forms": 18, "long_forms": 1, "infill": 10, "continuation": 3}
-    optimizer: dict[str, Any] = {"decay": updates, "decay_from": 0} if stage == 2 else {}
     return RunConfig(
         name=f"redraft-mini-full-{stage}",
         model=mini_full_model(),
-        source=mini_data.MiniSource.from_folder(data, {"infill": 16, "continuation": 16} if stage == 0 else mixed),
-        objective=Objective(autoregressive=1.0, autoregressive_on_canvas=True),
-        optimizer=OptimizerConfig(muon=True, peak_lr=2e-3, weight_decay=0.01, warmup=300, **optimizer),
+        source=_mini_source(data, {"infill": 16, "continuation": 16} if stage == 0 else mixed),
+        objective=Objective(autoregressive=1.0, autoregressive_on_canvas=True, spans=0.25),
+        optimizer=OptimizerConfig(
+            muon=True, peak_lr=2e-3, weight_decay=0.01, warmup=300, decay=updates if stage == 2 else 0
+        ),
         batch_size=512,
+        updates=updates,
+        canvas_lengths=((0, 16), (1_000, 32), (2_000, 64)) if stage == 0 else (),
         seed=seed + stage,
-        device=device,
-        compile=False,  # trimmed batches change shape
+        generation=MINI_GENERATION,
+        files=MODELS / "redraft-mini",
+    )  # no compile: trimmed batches change shape
+
+
+def finetune(
+    data: str | Path,
+    seed: int = 0,
+    *,
+    model: str,
+    lora: LoraConfig | None,
+    epochs: float = 3.0,
+    peak_lr: float = 3e-4,
+    batch_size: int = 16,
+    accumulate: int = 1,
+    **options: Any,
+) -> RunConfig:
+    """Any checkpoint in the published layout on lines of chats or of prompts and completions (examples.py).
+
+    `lora` None trains all weights but the routers, which released training code freezes too. The rate warms up over a
+    tenth of the updates and falls to zero over all of them. `options` are further fields of RunConfig.
+    """
+    directory = resolve(model)
+    reader = ExampleReader.from_directory(directory)
+    examples = reader.file(data)
+    updates = math.ceil(epochs * len(examples) / (batch_size * accumulate))
+    return RunConfig(
+        name=f"{model}, fine-tuned",
+        model=reader.config,
+        source=ExampleSource(tuple(examples), reader.config.canvas_length, reader.stop_ids[0], seed),
+        objective=Objective(
+            autoregressive=1.0, autoregressive_on_canvas=True, autoregressive_on_prompt=False, balance=0.0
+        ),
+        optimizer=OptimizerConfig(
+            peak_lr=peak_lr, warmup=max(1, updates // 10), decay=updates, weight_decay=1e-4, betas=(0.9, 0.99)
+        ),
+        batch_size=batch_size,
+        accumulate=accumulate,
+        ema_decay=0.99,
+        seed=seed,
+        base=model,
+        lora=lora,
+        frozen=() if lora else ("router",),
+        generation=read_generation_defaults(directory),
+        files=directory,
+        **options,
     )
+
+
+def _mini_source(data: str | Path | None, mix: dict[str, int]) -> BatchSource:
+    if data is None:
+        return BlankSource(mini_data.PROMPT_LENGTH, mini_data.CANVAS_LENGTH)
+    return mini_data.MiniSource.from_folder(data, mix)

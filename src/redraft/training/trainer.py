@@ -17,12 +17,14 @@ import torch
 import torch._dynamo
 from torch.utils.checkpoint import checkpoint
 
+from redraft.checkpoint.load import load_model
 from redraft.errors import InvalidRequest, LoadError, ModelFailure
 from redraft.model.transformer import DiffusionTransformer, random_model
 from redraft.training import checkpoints, metrics
 from redraft.training.config import RunConfig
 from redraft.training.copying import copying_start
 from redraft.training.data import Group
+from redraft.training.lora import attach
 from redraft.training.metrics import Progress
 from redraft.training.noise import shortened
 from redraft.training.objective import training_loss
@@ -51,7 +53,7 @@ class Trainer:
         self.config = config
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.model = _first_model(config, weights).to(config.place)
+        self.model = first_model(config, weights)
         self.trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.trainable.items()}
         self.optimizers = make_optimizers(self.model, config.optimizer)
@@ -88,7 +90,7 @@ class Trainer:
             recent.append(self._one_update())
             now = time.monotonic()
             self.seconds = before + now - started
-            if self.update % self.config.log_every == 0:
+            if self.update % self.config.log_every == 0 or self.update == until:
                 limits = (
                     None if until is None else until - self.update,
                     None if seconds is None else seconds - (now - started),
@@ -192,7 +194,7 @@ class Trainer:
         shapes = {name: parameter.shape for name, parameter in self.trainable.items()}
         if {name: tensor.shape for name, tensor in state["model"].items()} != shapes:
             raise LoadError(
-                f"{path} is of another model than {self.config.name}'s: want a folder of its own for each run"
+                f"{path} holds other parameters than {self.config.name} trains: want a folder of its own for each run"
             )
         with torch.no_grad():
             for name, parameter in self.trainable.items():
@@ -211,13 +213,30 @@ class Trainer:
         log.info("going on from %s", path)
 
 
-def _first_model(config: RunConfig, weights: dict[str, torch.Tensor] | None) -> DiffusionTransformer:
-    model = random_model(config.model, config.seed)
-    if weights is None and config.copying_start:
-        weights = copying_start(config.model, config.seed)
+def first_model(config: RunConfig, weights: dict[str, torch.Tensor] | None = None) -> DiffusionTransformer:
+    """The model a run starts from, on its device; what is to be trained requires gradients."""
+    if config.base is not None:
+        stored = torch.float32 if config.lora is None else config.precision
+        model = load_model(config.base, config.place, stored, kernels="torch").requires_grad_(True)
+    else:
+        model = random_model(config.model, config.seed)
+        if weights is None and config.copying_start:
+            weights = copying_start(config.model, config.seed)
     if weights is not None:
+        _check_shapes(model, weights)
         model.load_state_dict(weights)
+    model.to(config.place)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not any(part in name for part in config.frozen))
+    if config.lora is not None:
+        attach(model, config.lora, config.seed)
     return model
+
+
+def _check_shapes(model: DiffusionTransformer, weights: dict[str, torch.Tensor]) -> None:
+    wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
+    if {name: tensor.shape for name, tensor in weights.items()} != wanted:
+        raise LoadError(f"weights of another model: want {len(wanted)} tensors of the shapes of this config")
 
 
 def _check_ids(groups: Sequence[Group], index: int, vocab_size: int) -> None:
