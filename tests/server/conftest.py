@@ -46,10 +46,11 @@ def make_client(chat_engine):
     from starlette.testclient import TestClient
 
     from redraft.server.app import make_app
+    from redraft.server.service import Service
     from redraft.server.settings import Settings
 
     def make(**settings):
-        return TestClient(make_app({"tiny": chat_engine}, Settings(**settings)), base_url=BASE)
+        return TestClient(make_app(Service({"tiny": chat_engine}, Settings(**settings))), base_url=BASE)
 
     return make
 
@@ -98,8 +99,13 @@ def run_server():
         while not server.started:
             time.sleep(0.01)
         host, port = listener.getsockname()
-        yield SimpleNamespace(url=f"{BASE}:{port}", address=(host, port), connections=server.server_state.connections)
-        server.should_exit = True
+
+        def stop():
+            server.should_exit = True
+
+        connections = server.server_state.connections
+        yield SimpleNamespace(url=f"{BASE}:{port}", address=(host, port), connections=connections, stop=stop)
+        stop()
         thread.join(10)
 
     return run

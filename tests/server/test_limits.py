@@ -69,7 +69,7 @@ def test_a_closed_socket_stops_a_decision(served, chat_engine):
     connection = post(served, "/v1/decisions", state="x", questions=questions, reads=64)
     assert has_started(chat_engine)
     connection.close()
-    assert is_idle_within(chat_engine, 1)
+    assert is_idle_within(chat_engine, 2)
 
 
 def test_a_hundred_aborted_streams_leave_nothing_behind(served, chat_engine):
@@ -78,6 +78,33 @@ def test_a_hundred_aborted_streams_leave_nothing_behind(served, chat_engine):
         post(served, stream=True).close()
     assert is_idle_within(chat_engine, 20)
     assert threading.active_count() <= before + 5
+
+
+def all_of(connection):
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_server_that_stops_ends_what_runs_and_takes_nothing_new(run_server, chat_engine):
+    with run_server({"tiny": chat_engine}) as server, post(server.url, stream=True, max_tokens=60) as connection:
+        assert has_started(chat_engine)
+        server.stop()
+        told = all_of(connection)
+        assert b"data: [DONE]" in told and b'"error"' not in told
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(server.address, timeout=5)
+
+
+def test_what_takes_too_long_to_end_is_told_so(run_server, chat_engine):
+    with (
+        run_server({"tiny": chat_engine}, shutdown_timeout=1) as server,
+        post(server.url, stream=True) as streaming,
+        post(server.url) as waiting,
+    ):
+        assert has_started(chat_engine)
+        server.stop()
+        assert b'data: {"error":{"message":"the request was cancelled"' in all_of(streaming)
+        assert all_of(waiting).startswith(b"HTTP/1.1 503")
+    assert is_idle_within(chat_engine, 5)
 
 
 def test_one_choice_too_many_waits_elsewhere():

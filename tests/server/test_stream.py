@@ -51,6 +51,13 @@ def test_every_chunk_has_a_choice_unless_usage_was_asked_for(chat, events):
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
+def test_a_comment_breaks_long_silences(make_client, events):
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 64, "seed": 1, "stream": True}
+    response = make_client(ping_interval=1e-4).post("/v1/chat/completions", json=body)
+    assert ": ping" in response.text.split("\n\n")
+    assert text_of(events(response)) == text_of(events(make_client().post("/v1/chat/completions", json=body)))
+
+
 def test_choices_stream_side_by_side(chat, events):
     chunks = events(chat(stream=True, n=3))
     ended = [chunk["choices"][0]["index"] for chunk in chunks if chunk["choices"][0]["finish_reason"]]

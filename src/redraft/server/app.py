@@ -1,6 +1,5 @@
 """The HTTP application: routes over the engines, behind the guard."""
 
-from collections.abc import Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -9,20 +8,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from redraft import __version__
-from redraft.engine.engine import Engine
 from redraft.server import errors, routes_models, routes_text
 from redraft.server.guard import Guard
 from redraft.server.page import page, policy
 from redraft.server.replies import Health, Version
 from redraft.server.routing import ERRORS, describe_chunks, router
 from redraft.server.service import ClientLeftError, Service
-from redraft.server.settings import Settings
 
 
-def make_app(engines: Mapping[str, Engine], settings: Settings | None = None) -> ASGIApp:
-    """The application over engines by the names clients use; the first answers where a request names none."""
-    settings = settings or Settings()
-    service = Service(engines, settings)
+def make_app(service: Service) -> ASGIApp:
+    """The application over a service."""
+    settings = service.settings
 
     @asynccontextmanager
     async def lifespan(_: FastAPI):

@@ -33,6 +33,7 @@ _KINDS: Mapping[type[Exception], tuple[int, str, str | None, Mapping[str, str]]]
     ModelFailure: (500, "server_error", "model_failure", {}),
 }
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_NOT_FIELDS = ("body", "query", "path", "str", "int")  # in a path to a problem: where, or which type was tried
 _FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?=[\[.=: ])")
 
 
@@ -109,7 +110,7 @@ def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
     if not problems:
         return "the request is not valid", None
     worst = max(problems, key=lambda problem: len(problem["loc"]))
-    path = [part for part in worst["loc"] if part not in ("body", "query", "path")]
+    path = [part for part in worst["loc"] if part not in _NOT_FIELDS and "[" not in str(part)]
     if worst["type"] == "json_invalid":
         return f"the body is not JSON: {worst['ctx']['error']} (at {worst['loc'][-1]})", None
     if not path:

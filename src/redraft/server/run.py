@@ -11,8 +11,10 @@ from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest
 from redraft.server.app import make_app
 from redraft.server.patience import patient
+from redraft.server.service import Service
 from redraft.server.settings import Settings
 
+LAST_WORDS = 5  # seconds for requests that did not finish in time to say so
 KEEP_ALIVE = 5  # seconds that an idle connection stays open
 
 
@@ -37,20 +39,35 @@ def run(engines: Mapping[str, Engine], settings: Settings, on_ready: Callable[[s
             engine.close()
 
 
+class DrainingServer(uvicorn.Server):
+    """Lets running requests finish when it is told to stop, and after a while ends them with an error."""
+
+    def __init__(self, config: uvicorn.Config, service: Service):
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        patience = self._service.settings.shutdown_timeout
+        timer = asyncio.get_running_loop().call_later(patience, self._service.cancel_all)
+        await super().shutdown(sockets)
+        timer.cancel()
+
+
 def make_server(engines: Mapping[str, Engine], settings: Settings) -> uvicorn.Server:
     """A uvicorn server of the application, not started."""
+    service = Service(engines, settings)
     config = uvicorn.Config(
-        make_app(engines, settings),
+        make_app(service),
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=settings.shutdown_timeout,
+        timeout_graceful_shutdown=settings.shutdown_timeout + LAST_WORDS,
         lifespan="on",
         ws="none",
         http=patient(settings.header_timeout),
     )
-    return uvicorn.Server(config)
+    return DrainingServer(config, service)
 
 
 def listen(settings: Settings) -> socket.socket:

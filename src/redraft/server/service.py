@@ -35,6 +35,7 @@ class Service:
         assert engines, "a server needs an engine"
         self.engines, self.settings = dict(engines), settings
         batch = sum(engine._scheduler.max_batch for engine in engines.values())
+        self._running: set[Handle] = set()
         self.admission = Admission(batch + settings.max_queue)
         self.metrics = Metrics(self.engines, queue=lambda: self.admission.in_flight, limit=self.admission.limit)
 
@@ -68,6 +69,8 @@ class Service:
             wants_drafts = exchange.is_stream and exchange.drafts.mode != "off"
             starting = self.admission.start(exchange.starts, wants_drafts=wants_drafts, compiles=exchange.compiles)
             handles = await self.unless_left(request, starting)
+            self._running.update(handles)
+            stack.callback(self._running.difference_update, handles)
             if exchange.is_stream:
                 decode = self.engines[exchange.model].tokenizer.decode
                 lines = server_sent_events(exchange, handles, decode, self.settings.ping_interval, note)
@@ -89,6 +92,11 @@ class Service:
             working.cancel()
             leaving.cancel()
             await asyncio.gather(working, leaving, return_exceptions=True)
+
+    def cancel_all(self) -> None:
+        """End what runs, with an error for those who wait for it."""
+        for handle in self._running:
+            handle.cancel()
 
     def close(self) -> None:
         """Take nothing on any more; the engines are their owner's to close."""

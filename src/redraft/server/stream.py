@@ -187,7 +187,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writing = asyncio.ensure_future(self._write(send))
-        leaving, has_left = asyncio.ensure_future(departure(receive)), True
+        leaving, has_left = asyncio.ensure_future(departure(receive)), False
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             has_left = not writing.done()
