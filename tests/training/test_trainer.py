@@ -210,6 +210,7 @@ def test_a_time_limit_ends_the_run_with_a_checkpoint(tmp_path):
 
 
 def test_only_the_last_two_checkpoints_are_kept(tmp_path):
+    (tmp_path / "checkpoint-00000002.partial").write_bytes(b"left by a run that was killed while it wrote")
     Trainer(make_config(checkpoint_seconds=0.0), tmp_path).run(until=5)
     assert sorted(path.name for path in tmp_path.glob("*")) == [
         "checkpoint-00000004.pt",
@@ -324,7 +325,7 @@ def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints.torch, "save", full)
-    with pytest.raises(LoadError, match=r"No space left.*checkpoint-00000002\.pt"):
+    with pytest.raises(LoadError, match=r"the disk had .* MiB left.*No space left.*checkpoint-00000002\.pt"):
         trainer.run(until=4)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint-00000002.pt"]

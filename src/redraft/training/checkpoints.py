@@ -1,6 +1,7 @@
 """Checkpoints of a run in its folder: written whole or not at all, the last two kept."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ NUM_KEPT = 2  # the newest and the one before
 
 
 def save(folder: Path, update: int, state: dict[str, Any]) -> Path:
-    """The checkpoint of an update, flushed to the disk and renamed into place; older ones are dropped after it.
+    """The checkpoint of an update, flushed to the disk and renamed into place.
 
-    LoadError where the disk does not take it; the checkpoints before are as they were.
+    Older ones than the one before, and what a killed run left half written, are dropped after that. LoadError where the
+    disk does not take it; the checkpoints before are as they were.
     """
     path = folder / f"checkpoint-{update:08d}.pt"
     partial = path.with_suffix(".partial")
@@ -25,9 +27,13 @@ def save(folder: Path, update: int, state: dict[str, Any]) -> Path:
             os.fsync(file.fileno())
         partial.replace(path)
     except (OSError, RuntimeError) as error:
+        free = shutil.disk_usage(folder).free / 2**20
         partial.unlink(missing_ok=True)
-        raise LoadError(f"could not write {path} ({error}); the last good checkpoint is {newest(folder)}") from error
-    for old in checkpoints(folder)[:-NUM_KEPT]:
+        raise LoadError(
+            f"could not write {path}, the disk had {free:,.0f} MiB left ({error}); "
+            f"the last good checkpoint is {newest(folder)}"
+        ) from error
+    for old in (*checkpoints(folder)[:-NUM_KEPT], *folder.glob("*.partial")):
         old.unlink()
     return path
 

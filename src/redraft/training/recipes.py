@@ -190,7 +190,7 @@ def finetune(
     `lora` None trains all weights but the routers, which released training code freezes too. The rate warms up over a
     tenth of the updates and falls to zero over all of them. `options` are further fields of RunConfig.
     """
-    directory = resolve(model)
+    directory = resolve(model, only=("*.json", "*.jinja"))  # the weights come when the run starts
     reader = ExampleReader.from_directory(directory)
     examples = reader.file(data)
     updates = math.ceil(epochs * len(examples) / (batch_size * accumulate))

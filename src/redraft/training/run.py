@@ -44,7 +44,7 @@ def start(out: str | Path, config: RunConfig, *, decay: int | None = None, weigh
 
 def _weights(source: str) -> dict[str, torch.Tensor]:
     is_run = source.endswith(".pt") or any(Path(source).glob("checkpoint-*.pt"))
-    return load_average(source) if is_run else load_model(source).state_dict()
+    return load_average(source) if is_run else load_model(source, kernels="torch").state_dict()
 
 
 def run(trainer: Trainer, seconds: float | None = None, report: Callable[[Progress], None] | None = None) -> None:
