@@ -75,6 +75,16 @@ def reading_request(intake: Intake, state: Any, question: Question, seed: int) -
     return request
 
 
+def decisions(
+    asked: Sequence[Question], readings: Sequence[tuple[list[float], float] | None], reads: int
+) -> dict[str, Decision]:
+    """The decision on each question, from `reads` readings of each in turn; None is one that did not come about."""
+    return {
+        question.name: decide(question, [reading for reading in readings[i * reads : (i + 1) * reads] if reading])
+        for i, question in enumerate(asked)
+    }
+
+
 def decide(question: Question, reads: Sequence[tuple[Sequence[float], float]]) -> Decision:
     """The decision from its reads: (probability of each label, mass the model gave to any of them)."""
     count = len(reads)

@@ -12,7 +12,7 @@ from redraft.constraints.compiled import CompileCache
 from redraft.constraints.spec import Constraint, Infill, TextConstraint
 from redraft.constraints.vocabulary import Vocabulary
 from redraft.engine.assembly import page_pool, shipped_families
-from redraft.engine.deciding import Question, decide, read_questions, reading_request
+from redraft.engine.deciding import Question, decisions, read_questions, reading_request
 from redraft.engine.editing import edit_request, kept
 from redraft.engine.handle import Event, Handle
 from redraft.engine.hub import Figures, Hub
@@ -200,7 +200,7 @@ class Engine:
         asked, pending = self._reads(state, questions, reads, seed)
         for handle in pending.values():
             handle.reply()
-        return _decisions(asked, list(pending), reads)
+        return decisions(asked, [request.reading for request in pending], reads)
 
     async def adecide(
         self, state: Any, questions: Mapping[str, Mapping[str, Any]], reads: int = 1, seed: int = 0
@@ -209,7 +209,7 @@ class Engine:
         asked, pending = self._reads(state, questions, reads, seed)
         for handle in pending.values():
             await handle.areply()
-        return _decisions(asked, list(pending), reads)
+        return decisions(asked, [request.reading for request in pending], reads)
 
     def close(self) -> None:
         """Cancel what runs and refuse what comes; harmless when repeated."""
@@ -277,14 +277,6 @@ class Engine:
         for ids, item_params in items:
             self._scheduler.check(self.intake.request(ids, item_params))
         return items
-
-
-def _decisions(asked: Sequence[Question], requests: Sequence[Request], reads: int) -> dict[str, Decision]:
-    readings = [request.reading for request in requests]
-    return {
-        question.name: decide(question, [reading for reading in readings[i * reads : (i + 1) * reads] if reading])
-        for i, question in enumerate(asked)
-    }
 
 
 def _is_many(prompt: Any) -> bool:
