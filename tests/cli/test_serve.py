@@ -53,4 +53,4 @@ def test_a_taken_port_is_named():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InvalidRequest, match=f"port={port}"):
-            listening._listen(Settings(port=port))
+            listening.listen(Settings(port=port))

@@ -133,7 +133,7 @@ def test_wrong_ids_and_empty_languages_are_refused(vocabulary):
         compile_constraint(Free(), vocabulary, [1], banned=[4096])
     with pytest.raises(InvalidRequest, match="needs a stop id"):
         compile_constraint(Free(), vocabulary, [])
-    with pytest.raises(InvalidRequest, match="no text fulfils it"):
+    with pytest.raises(InvalidRequest, match="no JSON text fulfils it"):
         compile_constraint(JSONSchema(False), vocabulary, [1])
     with pytest.raises(AssertionError):
         compile_constraint(Infill("a", "b"), vocabulary, [1])
