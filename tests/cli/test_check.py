@@ -7,7 +7,7 @@ def test_check_says_device_memory_formats_and_compiler(run):
     done = run("check")
     assert done.exit_code == 0
     names = [line.split()[0] for line in done.stdout.splitlines()]
-    assert names == ["redraft", "device", "memory", "dtypes", "compiler", "models"]
+    assert names == ["redraft", "device", "memory", "dtypes", "compiler", "kernels", "models"]
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
@@ -16,6 +16,7 @@ def test_json_has_the_same_facts(run):
     assert record["device"] in ("cpu", "cuda")
     assert 0 < record["memory_free"] <= record["memory_total"]
     assert {"redraft", "python", "torch"} <= record["versions"].keys()
+    assert record["kernels"] in ("native", "plain torch") and record["kernels_reason"]
     assert "fit" not in record
 
 

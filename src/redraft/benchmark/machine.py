@@ -2,12 +2,14 @@
 
 import os
 import platform
-import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import torch
+
+from redraft.kernels import native
+from redraft.kernels.suite import PLAIN
 
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86-64, x86-64, aarch64
 
@@ -27,6 +29,8 @@ class Machine:
     has_fast_bfloat16: bool  # in the device's own arithmetic
     compiler: str | None  # path; None: none found
     has_ninja: bool
+    kernels: str  # what a model loaded with kernels="auto" runs on: "native" | "plain torch"
+    kernels_reason: str
     versions: dict[str, str]
 
 
@@ -39,6 +43,8 @@ def this_machine() -> Machine:
     else:
         free, total = _host_memory()
         name, fast = _processor(), bool(_BF16_FLAGS & _processor_flags())
+    state = native.native_state()
+    is_native = state.is_usable and not is_cuda
     return Machine(
         device="cuda" if is_cuda else "cpu",
         device_name=name,
@@ -49,10 +55,10 @@ def this_machine() -> Machine:
         default_dtype="bfloat16" if is_cuda else "float32",
         dtypes=("float32", "bfloat16"),
         has_fast_bfloat16=fast,
-        compiler=next(
-            (path for name in (os.environ.get("CXX"), "c++", "g++") if name and (path := shutil.which(name))), None
-        ),
-        has_ninja=shutil.which("ninja") is not None,
+        compiler=native.find_compiler(),
+        has_ninja=native.has_ninja(),
+        kernels="native" if is_native else PLAIN.name,
+        kernels_reason="the native ones run on a CPU" if is_cuda else state.reason,
         versions=versions(),
     )
 

@@ -76,6 +76,7 @@ def _facts(machine: "Machine") -> list[tuple[str, str]]:
         ("memory", f"{_short(machine.memory_free)}B free of {_short(machine.memory_total)}B"),
         ("dtypes", f"{machine.default_dtype} by default; bfloat16 {fast}"),
         ("compiler", f"{compiler}, ninja {'found' if machine.has_ninja else 'not found'}"),
+        ("kernels", f"{machine.kernels}: {machine.kernels_reason}"),
         ("models", ", ".join(shipped_models()) or "none shipped"),
     ]
 

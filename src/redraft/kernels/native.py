@@ -86,13 +86,13 @@ def native_state() -> NativeState:
     """Whether the native suite is there, could be built, or why not; compiles nothing."""
     file = _module_file()
     if file.exists():
-        return NativeState(is_usable=True, reason=f"built in {file.parent}")
+        return NativeState(is_usable=True, reason="built for this machine")
     if (failure := file.with_suffix(".failed")).exists():
         return NativeState(is_usable=False, reason=f"the build failed, see {failure}")
     missing = _missing_tool()
     if missing:
         return NativeState(is_usable=False, reason=missing)
-    return NativeState(is_usable=True, reason="not built yet, the first model on a CPU will")
+    return NativeState(is_usable=True, reason="not built yet, the first model to be loaded does it")
 
 
 def built_module() -> Path:
