@@ -2,13 +2,18 @@
 
 import json
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import redraft
 from redraft.benchmark import run as benchmark_run
-from redraft.benchmark.measure import delivery, prefill_milliseconds, step_times
+from redraft.benchmark.breakdown import clocked
+from redraft.benchmark.cases import Case, random_config, write_random_model
+from redraft.benchmark.fit import num_parameters
+from redraft.benchmark.measure import canvas_seconds, delivery, paces, prefill_milliseconds, take_turns
 from redraft.benchmark.run import run_benchmark
 from redraft.benchmark.workload import Workload
 from redraft.checkpoint.save import save_model
@@ -54,28 +59,26 @@ def engine(tmp_path_factory):
         yield engine
 
 
-class FakeOpponent:
-    """Takes note of what it is asked and needs two milliseconds a step."""
+def test_all_sides_take_turns_after_one_that_warms_up():
+    asked = []
 
-    def __init__(self):
-        self.asked = []
+    def side(name, seconds):
+        return lambda: asked.append(name) or seconds
 
-    def seconds(self, prompt_ids, num_steps):
-        self.asked.append((tuple(prompt_ids), num_steps))
-        return 2e-3 * num_steps
-
-
-def test_all_sides_take_turns_with_the_same_prompt_and_steps(engine):
-    opponent = FakeOpponent()
-    times = step_times(engine, [4, 5, 6], num_steps=3, repeats=2, opponent=opponent)
-    assert set(times) == {"redraft", "products", "transformers"}
-    assert opponent.asked == [((4, 5, 6), 3)] * 3
-    assert times["transformers"].best == pytest.approx(2.0)
-    assert all(0 < time.best <= time.median for time in times.values())
+    times = take_turns({"a": side("a", 6e-3), "b": side("b", 3e-3)}, num_steps=3, repeats=2)
+    assert asked == ["a", "b"] * 3
+    assert (times["a"].best, times["b"].median) == pytest.approx((2.0, 1.0))
 
 
-def test_without_an_opponent_two_sides_are_timed(engine):
-    assert set(step_times(engine, [4, 5], 2, 1, None)) == {"redraft", "products"}
+def test_a_timed_canvas_runs_exactly_the_steps_that_were_asked_for(engine):
+    assert canvas_seconds(engine, [4, 5, 6], num_steps=3) > 0
+    assert canvas_seconds(engine, [4, 5, 6], num_steps=3, num_requests=2) > 0
+
+
+def test_paces_end_with_left_to_right_decoding_by_the_same_weights(engine):
+    paced = paces(engine, [4, 5, 6], steps=(1, 3), repeats=1)
+    assert [pace.steps_per_canvas for pace in paced] == [1, 3, None]
+    assert all(pace.one > 0 and pace.many > 0 for pace in paced)
 
 
 def test_prefill_takes_time_and_leaves_no_trace(engine):
@@ -92,43 +95,76 @@ def test_delivered_counts_are_the_sums_of_the_replies(engine):
     assert got.first_commit_seconds > 0
 
 
+def bench(engine, **changes):
+    case = Case(name="tiny", model=str(engine.path), workload=Workload("cells", PROMPTS))
+    options = {"command": "redraft bench", "num_steps": 2, "repeats": 1, "seed": 3, "against": False, "steps": (1, 2)}
+    return run_benchmark([case], **{**options, **changes})
+
+
 @pytest.fixture(scope="module")
 def report(engine):
-    workload = Workload("cells", PROMPTS)
-    return run_benchmark(engine, workload, command="redraft bench", num_steps=2, repeats=1, seed=3, against=False)
+    return bench(engine)
 
 
 def test_a_report_holds_what_is_needed_to_run_it_again(report):
     record = json.loads(report.to_json())
     assert (record["command"], record["seed"], record["num_steps"], record["repeats"]) == ("redraft bench", 3, 2, 1)
     assert {"redraft", "python", "torch"} <= record["machine"]["versions"].keys()
-    assert record["model"].endswith("(cpu, float32, native)") or record["model"].endswith("(cpu, float32, plain torch)")
-    assert set(record["deliveries"]) == {"diffusion", "autoregressive"}
-    assert record["peak_memory"] > 0
+    (case,) = record["cases"]
+    assert "(cpu, float32, " in case["model"]
+    assert set(case["deliveries"]) == {"diffusion", "autoregressive"}
+    assert case["peak_memory"] > 0
     assert "\n" not in report.to_json()
 
 
-def test_the_table_gives_every_side_as_a_multiple_of_the_products(report):
-    lines = report.to_text().splitlines()
-    products = next(line for line in lines if line.startswith("bare matrix products"))
-    assert products.endswith("1.00x")
-    ours = next(line for line in lines if line.startswith("redraft "))
-    assert float(ours.split()[-1].removesuffix("x")) == pytest.approx(
-        report.steps["redraft"].best / report.steps["products"].best, abs=0.006
-    )
-    assert "autoregressive" in report.to_text()
+def test_the_tables_give_every_side_as_a_multiple_of_the_products(report):
+    lines, steps = report.to_text().splitlines(), report.cases[0].steps
+    assert next(line for line in lines if line.startswith("bare matrix products")).endswith("1.00x")
+    for name, taken in steps.items():
+        row = next(line for line in lines if line.startswith(name.replace("products", "bare matrix products") + "  "))
+        assert float(row.split()[-1].removesuffix("x")) == pytest.approx(taken.best / steps["products"].best, abs=0.006)
+
+
+def test_the_breakdown_names_every_component_that_has_products(report):
+    (case,) = report.cases
+    for components in case.breakdown.values():
+        assert case.floor_breakdown.keys() < components.keys()
+        assert all(milliseconds > 0 for milliseconds in components.values())
+
+
+def test_a_clock_counts_nothing_twice_and_is_taken_off_again(engine):
+    kernels, forward = engine.model.kernels, engine.model.layers[0].mlp.down.forward
+    start = time.perf_counter()
+    with clocked(engine) as clock:
+        engine.generate("12.", SamplingParams(seed=0, max_denoising_steps=2))
+    assert sum(clock.seconds.values()) <= time.perf_counter() - start
+    assert engine.model.kernels is kernels
+    assert engine.model.layers[0].mlp.down.forward == forward
+    assert "run" not in vars(engine.runner) and "head" not in vars(engine.model)
 
 
 def test_an_opponent_that_is_not_installed_is_named(engine, monkeypatch):
     monkeypatch.setattr(benchmark_run, "has_transformers", lambda: False)
-    workload = Workload("cells", PROMPTS[:1])
-    report = run_benchmark(engine, workload, command="x", num_steps=1, repeats=1, seed=0, against=True)
-    assert report.opponents == {"transformers": None}
+    report = bench(engine, against=True)
+    assert report.opponents == {"transformers": False}
     assert "transformers: not installed, not measured" in report.to_text()
 
 
 @pytest.mark.slow
-def test_transformers_runs_the_same_number_of_steps_on_the_same_checkpoint(engine):
-    from redraft.benchmark.opponents import Transformers
+def test_transformers_takes_part_with_the_fastest_of_its_implementations(engine):
+    (case,) = bench(engine, against=True).cases
+    assert len(case.implementations) == 6
+    fastest = min(case.implementations, key=case.implementations.get)
+    assert f"transformers ({fastest})" in case.to_text()
+    assert case.ratios["transformers over redraft fp32"] > 0
 
-    assert Transformers(engine.path, "float32", "cpu").seconds([4, 5, 6], 3) > 0
+
+def test_random_models_of_a_seed_are_equal_and_can_be_loaded(tmp_path):
+    config = replace(random_config(64), layers=random_config(64).layers[-1:], hidden_size=16, intermediate_size=16)
+    first, second = (write_random_model(tmp_path / name, config, seed=4) for name in "ab")
+    with redraft.load(str(first)) as one, redraft.load(str(second)) as other:
+        assert one.generate("x = ", SamplingParams(seed=1)).text == other.generate("x = ", SamplingParams(seed=1)).text
+
+
+def test_the_random_shape_has_22_6_million_parameters():
+    assert num_parameters(random_config(64)) == pytest.approx(22.55e6, rel=1e-3)

@@ -1,4 +1,4 @@
-"""Times one engine: a denoising step against its floor and its opponents, and what is delivered to a caller."""
+"""Times engines on one model: a denoising step, tokens per second by steps per canvas, what a caller is delivered."""
 
 import statistics
 import time
@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from redraft.benchmark.floor import products, run_products
-from redraft.benchmark.opponents import Transformers
 from redraft.config import SamplingParams
 from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest
 from redraft.reply import Commit, Reply
 
+Run = Callable[[], float]  # does something once, gives the seconds it took
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """Milliseconds per denoising step over the repeats of one run."""
+    """Milliseconds per denoising step, and per request where several run at once, over the repeats of one run."""
 
     best: float
     median: float
@@ -38,21 +38,23 @@ class Delivery:
     first_commit_seconds: float  # mean over prompts, from submission
 
 
-def step_times(
-    engine: Engine, prompt_ids: Sequence[int], num_steps: int, repeats: int, opponent: Transformers | None
-) -> dict[str, StepTime]:
-    """Time per step of every side, prefill included, one canvas and the same number of steps each.
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Tokens per second of one canvas's length, all requests of a batch together."""
 
-    Sides take turns, so that a machine that slows down slows all of them. The first turn warms up and is not counted.
+    steps_per_canvas: int | None  # None: left to right, with the same weights
+    one: float  # a request alone
+    many: float  # MANY requests at once
+
+
+MANY = 8  # requests at once
+
+
+def take_turns(sides: Mapping[str, Run], num_steps: int, repeats: int) -> dict[str, StepTime]:
+    """Milliseconds per step of every side. The first turn warms up and is not counted.
+
+    Sides take turns, so that a machine that slows down slows all of them.
     """
-    model = engine.model
-    listed = products(model.config, model.canvas_length, len(prompt_ids), model.dtype, model.device)
-    sides: dict[str, Callable[[], float]] = {
-        "redraft": lambda: _ours(engine, prompt_ids, num_steps),
-        "products": lambda: run_products(listed) * num_steps,
-    }
-    if opponent is not None:
-        sides["transformers"] = lambda: opponent.seconds(prompt_ids, num_steps)
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
         for name, run in sides.items():
@@ -60,6 +62,42 @@ def step_times(
             if turn:
                 taken[name].append(seconds / num_steps * 1e3)
     return {name: StepTime(best=min(times), median=statistics.median(times)) for name, times in taken.items()}
+
+
+def canvas_seconds(engine: Engine, prompt_ids: Sequence[int], num_steps: int, num_requests: int = 1) -> float:
+    """Seconds per request of one canvas with exactly `num_steps` denoising steps, prefill included."""
+    params = [
+        SamplingParams(
+            max_tokens=engine.model.canvas_length,
+            max_denoising_steps=num_steps,
+            stability_threshold=num_steps,  # a canvas of num_steps steps is never stable for that many
+            confidence_threshold=0.0,
+            ignore_eos=True,
+            seed=seed,
+        )
+        for seed in range(num_requests)
+    ]
+    start = time.perf_counter()
+    replies = engine.generate([list(prompt_ids)] * num_requests, params)
+    seconds = time.perf_counter() - start
+    for reply in replies:
+        if reply.usage.denoising_steps != num_steps:
+            raise InvalidRequest(
+                f"{reply.usage.denoising_steps} denoising steps were run: want {num_steps}, as on all sides"
+            )
+    return seconds / num_requests
+
+
+def paces(engine: Engine, prompt_ids: Sequence[int], steps: Sequence[int], repeats: int) -> list[Pace]:
+    """Tokens per second by steps per canvas, and left to right; the best of `repeats` runs of each."""
+    length = engine.model.canvas_length
+
+    def pace(run: Callable[[int], float], num_steps: int | None) -> Pace:
+        one, many = (min(run(number) for _ in range(repeats)) for number in (1, MANY))
+        return Pace(steps_per_canvas=num_steps, one=length / one, many=length / many)
+
+    by_steps = [pace(lambda number, n=n: canvas_seconds(engine, prompt_ids, n, number), n) for n in steps]
+    return [*by_steps, pace(lambda number: _decode_seconds(engine, prompt_ids, number), None)]
 
 
 def prefill_milliseconds(engine: Engine, prompt_ids: Sequence[int], repeats: int) -> float:
@@ -101,23 +139,15 @@ def deliveries(engine: Engine, prompts: Sequence[str], params: SamplingParams) -
     }
 
 
-def _ours(engine: Engine, prompt_ids: Sequence[int], num_steps: int) -> float:
-    params = SamplingParams(
-        max_tokens=engine.model.canvas_length,
-        max_denoising_steps=num_steps,
-        stability_threshold=num_steps,  # a canvas of num_steps steps is never stable for that many
-        confidence_threshold=0.0,
-        ignore_eos=True,
-        seed=1,
-    )
+def _decode_seconds(engine: Engine, prompt_ids: Sequence[int], num_requests: int) -> float:
+    """Seconds per request of as many tokens as a canvas holds, left to right, prefill included."""
+    params = [
+        SamplingParams(max_tokens=engine.model.canvas_length, decoding="autoregressive", ignore_eos=True, seed=seed)
+        for seed in range(num_requests)
+    ]
     start = time.perf_counter()
-    reply = engine.generate(list(prompt_ids), params)
-    seconds = time.perf_counter() - start
-    if reply.usage.denoising_steps != num_steps:
-        raise InvalidRequest(
-            f"{reply.usage.denoising_steps} denoising steps were run: want {num_steps}, as on all sides"
-        )
-    return seconds
+    engine.generate([list(prompt_ids)] * num_requests, params)
+    return (time.perf_counter() - start) / num_requests
 
 
 def _first_commit(engine: Engine, prompt: str, params: SamplingParams) -> float:

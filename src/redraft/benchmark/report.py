@@ -1,12 +1,90 @@
-"""A benchmark's result: a table for people, one JSON line for scripts."""
+"""A benchmark's result: tables for people, one JSON line for scripts."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from redraft.benchmark.machine import Machine
-from redraft.benchmark.measure import Delivery, StepTime
+from redraft.benchmark.measure import MANY, Delivery, Pace, StepTime
+
+_AT_ONCE = f", {MANY} at once"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseReport:
+    """What was measured of one model. Times are milliseconds per denoising step and request."""
+
+    name: str
+    model: str  # as in Reply.model, of the first of our sides
+    workload: str
+    canvas_length: int
+    prompt_tokens: int  # of the timed prompt
+    prefill_ms: float
+    peak_memory: int  # bytes, before other sides are loaded; of the process on a CPU, so of all cases so far
+    steps: Mapping[str, StepTime]
+    implementations: Mapping[str, float]  # of transformers that were tried; the fastest took part
+    breakdown: Mapping[str, Mapping[str, float]]  # by side, then by component
+    floor_breakdown: Mapping[str, float]  # bare products by component
+    deliveries: Mapping[str, Delivery]
+    paces: Sequence[Pace]
+    ratios: Mapping[str, float] = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "ratios", _ratios({name: time.best for name, time in self.steps.items()}))
+
+    def to_text(self) -> str:
+        """A few short tables, at most 80 columns wide."""
+        head = f"{self.name}: canvas {self.canvas_length}, prompt {self.prompt_tokens} ({self.workload})"
+        parts = [self._step_lines(), self._breakdown_lines(), self._pace_lines(), self._delivery_lines()]
+        return "\n\n".join("\n".join(lines) for lines in [[head, self.model], *parts] if lines)
+
+    def _step_lines(self) -> list[str]:
+        floor = self.steps["products"].best
+        rows = [("ms per denoising step and request", "best", "median", "of products")]
+        for name, times in self.steps.items():
+            label = {"products": "bare matrix products", "transformers": self._opponent}.get(name, name)
+            rows.append((label, f"{times.best:.2f}", f"{times.median:.2f}", f"{times.best / floor:.2f}x"))
+        return [*_aligned(rows), *(f"{name}: {value:.2f}" for name, value in self.ratios.items())]
+
+    @property
+    def _opponent(self) -> str:
+        fastest = min(self.implementations, key=lambda name: self.implementations[name], default="")
+        return f"transformers ({fastest})"
+
+    def _breakdown_lines(self) -> list[str]:
+        """Components by the time they take on our first side."""
+        sides = list(self.breakdown)
+        rows = [("ms per step of one request, by component", *map(_short, sides), "products")]
+        first = self.breakdown[sides[0]]
+        for component in sorted(first, key=lambda name: -first[name]):
+            ours = [f"{self.breakdown[side].get(component, 0):.2f}" for side in sides]
+            floor = self.floor_breakdown.get(component)
+            rows.append((component, *ours, "" if floor is None else f"{floor:.2f}"))
+        return _aligned(rows)
+
+    def _pace_lines(self) -> list[str]:
+        left_to_right = next(pace for pace in self.paces if pace.steps_per_canvas is None)
+        rows = [("tokens per second", "one request", "of l-to-r", f"{MANY} at once", "of l-to-r")]
+        for pace in self.paces:
+            steps = pace.steps_per_canvas
+            label = "left to right" if steps is None else f"{steps} steps per canvas"
+            ratios = (pace.one / left_to_right.one, pace.many / left_to_right.many)
+            rows.append((label, f"{pace.one:.0f}", f"{ratios[0]:.2f}x", f"{pace.many:.0f}", f"{ratios[1]:.2f}x"))
+        return _aligned(rows)
+
+    def _delivery_lines(self) -> list[str]:
+        if not self.deliveries:
+            return []
+        rows = [("delivered under its own rules", "tok/s", "tok/pass", "tokens", "first commit")]
+        for name, got in self.deliveries.items():
+            figures = (f"{got.tokens_per_second:.0f}", f"{got.tokens_per_forward:.2f}", str(got.tokens))
+            rows.append((name, *figures, f"{got.first_commit_seconds:.3f} s"))
+        got: Any = self.deliveries["diffusion"]
+        per_canvas = got.denoising_steps / got.canvases
+        steps = f"{per_canvas:.1f} steps per canvas, {got.converged} of {got.canvases} converged"
+        memory = f"prefill {self.prefill_ms:.1f} ms, peak memory {self.peak_memory / 1e9:.2f} GB"
+        return [*_aligned(rows), steps, memory]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,68 +92,44 @@ class Report:
     """One run of `redraft bench`, with all that is needed to run it again."""
 
     command: str
-    model: str  # as in Reply.model
-    workload: str
     seed: int
     num_steps: int
     repeats: int
-    canvas_length: int
-    prompt_tokens: int  # of the timed prompt
     machine: Machine
-    opponents: Mapping[str, str | None]  # name: version, None where it is not installed
-    steps: Mapping[str, StepTime]
-    prefill_ms: float
-    deliveries: Mapping[str, Delivery]
-    peak_memory: int  # bytes, ours alone
+    opponents: Mapping[str, bool]  # whether it is installed
+    cases: Sequence[CaseReport]
 
     def to_json(self) -> str:
         """One line."""
         return json.dumps(asdict(self))
 
     def to_text(self) -> str:
-        """A few short tables, at most 80 columns wide."""
-        head = (
-            f"{self.model}, {self.workload} prompts",
-            f"{self.machine.device_name}, {self.machine.num_threads} threads, torch {self.machine.versions['torch']}",
-        )
-        lines = [*head, "", *self._step_lines(), "", *self._delivery_lines(), "", *self._closing_lines()]
-        return "\n".join(lines)
-
-    def _step_lines(self) -> list[str]:
-        floor = self.steps["products"].best
-        rows = [("ms per denoising step", "best", "median", "of products")]
-        for name, times in self.steps.items():
-            rows.append((_SIDES[name], f"{times.best:.2f}", f"{times.median:.2f}", f"{times.best / floor:.2f}x"))
-        missing = [
-            f"{name}: not installed, not measured" for name, version in self.opponents.items() if version is None
+        """The tables of every case."""
+        machine = self.machine
+        head = [
+            f"{machine.device_name}, {machine.num_threads} threads, torch {machine.versions['torch']}",
+            f"one canvas and {self.num_steps} steps on every side, best of {self.repeats}, prefill included",
         ]
-        note = f"one canvas of {self.canvas_length} and {self.num_steps} steps on every side, best of {self.repeats}"
-        return [*_aligned(rows), *missing, note]
-
-    def _delivery_lines(self) -> list[str]:
-        rows = [("delivered", "tok/s", "tok/pass", "tokens", "first commit")]
-        for name, got in self.deliveries.items():
-            rows.append(
-                (
-                    name,
-                    f"{got.tokens_per_second:.0f}",
-                    f"{got.tokens_per_forward:.2f}",
-                    str(got.tokens),
-                    f"{got.first_commit_seconds:.2f} s",
-                )
-            )
-        return _aligned(rows)
-
-    def _closing_lines(self) -> list[str]:
-        got: Any = self.deliveries.get("diffusion")
-        return [
-            f"{got.denoising_steps / got.canvases:.1f} steps per canvas, {got.converged} of {got.canvases} converged",
-            f"prefill of {self.prompt_tokens} tokens {self.prefill_ms:.1f} ms, "
-            f"peak memory {self.peak_memory / 1e9:.2f} GB",
-        ]
+        missing = [f"{name}: not installed, not measured" for name, is_there in self.opponents.items() if not is_there]
+        return "\n\n".join(["\n".join([*head, *missing]), *(case.to_text() for case in self.cases)])
 
 
-_SIDES = {"redraft": "redraft", "products": "bare matrix products", "transformers": "transformers"}
+def _ratios(best: Mapping[str, float]) -> dict[str, float]:
+    """What the goals are about: our step over the products, transformers over ours, many at once over one."""
+    ours, low = best.get("redraft fp32"), best.get("redraft bf16")
+    ratios = {}
+    if ours:
+        ratios["redraft fp32 over bare products"] = ours / best["products"]
+        ratios[f"redraft fp32{_AT_ONCE} over one"] = best[f"redraft fp32{_AT_ONCE}"] / ours
+    if low and "transformers" in best:
+        ratios["transformers over redraft bf16"] = best["transformers"] / low
+    if ours and "transformers" in best:
+        ratios["transformers over redraft fp32"] = best["transformers"] / ours
+    return ratios
+
+
+def _short(side: str) -> str:
+    return side.removeprefix("redraft ").replace(", plain torch", " plain")
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -1,44 +1,119 @@
-"""The whole benchmark: both sides in one run, on real prompts."""
+"""The whole benchmark of one model: all sides in one run, on real prompts."""
 
-from importlib import metadata
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 
+import torch
+
+from redraft.benchmark.breakdown import step_breakdown
+from redraft.benchmark.cases import Case
+from redraft.benchmark.floor import Product, products, run_products
 from redraft.benchmark.machine import peak_memory, this_machine
-from redraft.benchmark.measure import deliveries, prefill_milliseconds, step_times
+from redraft.benchmark.measure import (
+    MANY,
+    Run,
+    canvas_seconds,
+    deliveries,
+    paces,
+    prefill_milliseconds,
+    take_turns,
+)
 from redraft.benchmark.opponents import Transformers, has_transformers
-from redraft.benchmark.report import Report
-from redraft.benchmark.workload import Workload
+from redraft.benchmark.report import CaseReport, Report
 from redraft.config import SamplingParams
 from redraft.engine.engine import Engine
+from redraft.engine.loading import load
+from redraft.kernels.native import native_state
 
 
 def run_benchmark(
-    engine: Engine, workload: Workload, *, command: str, num_steps: int, repeats: int, seed: int, against: bool
+    cases: Sequence[Case], *, command: str, num_steps: int, repeats: int, seed: int, against: bool, steps: Sequence[int]
 ) -> Report:
-    """Measures an engine; `against`: also transformers on the same checkpoint, where it is installed.
+    """Measures every case; `against`: also transformers on the same checkpoint, where it is installed.
 
-    Delivered figures and memory come first, before transformers is loaded into the process.
+    steps: the steps per canvas at which diffusion is compared with left-to-right decoding.
     """
-    model = engine.model
-    prompt_ids = engine.tokenizer.encode_prompt(workload.prompts[0])
-    delivered = deliveries(engine, workload.prompts, SamplingParams(seed=seed))
-    prefill = prefill_milliseconds(engine, prompt_ids, repeats)
-    peak = peak_memory(model.device)
-    opponent = None
-    if against and has_transformers():
-        opponent = Transformers(engine.path, str(model.dtype).removeprefix("torch."), model.device.type)
+    has_opponent = against and has_transformers()
     return Report(
         command=command,
-        model=engine.label,
-        workload=workload.name,
         seed=seed,
         num_steps=num_steps,
         repeats=repeats,
-        canvas_length=model.canvas_length,
-        prompt_tokens=len(prompt_ids),
         machine=this_machine(),
-        opponents={"transformers": metadata.version("transformers") if opponent else None} if against else {},
-        steps=step_times(engine, prompt_ids, num_steps, repeats, opponent),
-        prefill_ms=prefill,
-        deliveries=delivered,
-        peak_memory=peak,
+        opponents={"transformers": has_opponent} if against else {},
+        cases=[
+            run_case(case, num_steps=num_steps, repeats=repeats, seed=seed, against=has_opponent, steps=steps)
+            for case in cases
+        ],
     )
+
+
+def run_case(case: Case, *, num_steps: int, repeats: int, seed: int, against: bool, steps: Sequence[int]) -> CaseReport:
+    """One model. What is delivered and memory come first, before other engines and transformers are loaded."""
+    with ExitStack() as stack:
+        engines = {
+            name: stack.enter_context(load(case.model, dtype=dtype, kernels=kernels))
+            for name, (dtype, kernels) in _sides().items()
+        }
+        engine = next(iter(engines.values()))
+        model, prompt_ids = engine.model, engine.tokenizer.encode_prompt(case.workload.prompts[0])
+        delivered = deliveries(engine, case.workload.prompts, SamplingParams(seed=seed)) if case.is_trained else {}
+        prefill = prefill_milliseconds(engine, prompt_ids, repeats)
+        peak = peak_memory(model.device)
+        opponent = None
+        if against:
+            opponent = Transformers(engine.path, str(model.dtype).removeprefix("torch."), model.device.type)
+            opponent.choose_fastest(prompt_ids)
+        floor = products(model.config, model.canvas_length, len(prompt_ids), model.dtype, model.device)
+        return CaseReport(
+            name=case.name,
+            model=engine.label,
+            workload=case.workload.name,
+            canvas_length=model.canvas_length,
+            prompt_tokens=len(prompt_ids),
+            prefill_ms=prefill,
+            peak_memory=peak,
+            steps=take_turns(_runs(engines, floor, opponent, prompt_ids, num_steps), num_steps, repeats),
+            implementations=opponent.tried if opponent else {},
+            breakdown={
+                name: step_breakdown(engine, partial(canvas_seconds, engine, prompt_ids, num_steps), num_steps, repeats)
+                for name, engine in engines.items()
+            },
+            floor_breakdown=_floor_breakdown(floor, repeats),
+            deliveries=delivered,
+            paces=paces(engine, prompt_ids, steps, repeats),
+        )
+
+
+def _sides() -> Mapping[str, tuple[str, str]]:
+    """dtype and kernels of each of our sides, the default first."""
+    if torch.cuda.is_available():
+        return {"redraft bf16": ("bfloat16", "auto")}
+    sides = {"redraft fp32": ("float32", "auto"), "redraft bf16": ("bfloat16", "auto")}
+    if native_state().is_usable:
+        sides["redraft fp32, plain torch"] = ("float32", "torch")
+    return sides
+
+
+def _runs(
+    engines: Mapping[str, Engine],
+    floor: Mapping[str, Sequence[Product]],
+    opponent: Transformers | None,
+    prompt_ids: Sequence[int],
+    num_steps: int,
+) -> dict[str, Run]:
+    """What is timed, by name: one canvas of `num_steps` steps on every side."""
+    runs: dict[str, Run] = {"products": lambda: sum(run_products(floor).values()) * num_steps}
+    for name, engine in engines.items():
+        runs[name] = partial(canvas_seconds, engine, prompt_ids, num_steps)
+        runs[f"{name}, {MANY} at once"] = partial(canvas_seconds, engine, prompt_ids, num_steps, MANY)
+    if opponent is not None:
+        runs["transformers"] = partial(opponent.seconds, prompt_ids, num_steps)
+    return runs
+
+
+def _floor_breakdown(floor: Mapping[str, Sequence[Product]], repeats: int) -> dict[str, float]:
+    """Milliseconds of the bare products of each component."""
+    passes = [run_products(floor) for _ in range(10 * repeats)]
+    return {component: min(each[component] for each in passes) * 1e3 for component in floor}

@@ -66,7 +66,8 @@ class Engine:
             device=model.device,
         )
         self._scheduler = Scheduler(config.max_batch, page_pool(model, config, self.intake.max_context))
-        self._hub = Hub(Runner(model, {**shipped_families(model, config), **(families or {})}), self._scheduler)
+        self.runner = Runner(model, {**shipped_families(model, config), **(families or {})})
+        self._hub = Hub(self.runner, self._scheduler)
 
     @property
     def label(self) -> str:
