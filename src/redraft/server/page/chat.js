@@ -1,10 +1,13 @@
 // Chat: the bubble denoises in place and settles.
 
 const NUM_TOPS = 5; // alternatives asked for at each position
-const SUGGESTIONS = [
+const FORMS = [
   'Lunch with Maria at 14:30 in Oslo.\n{"name": "", "time": "", "city": ""}',
   'Please send 3 lamps to Nadia in Porto.\n{"quantity": 0, "item": "", "name": ""}',
 ];
+// What a shipped model was trained on; any other is taken for one to talk to.
+const SUGGESTIONS = { "redraft-mini": FORMS, "redraft-sudoku": [] };
+const TO_TALK = ["Write a haiku about glass.", "Explain in three sentences how a bicycle stays upright."];
 let turns = [];
 
 async function say(text) {
@@ -32,8 +35,11 @@ function requestFor(text) {
   return ["/v1/chat/completions", { ...sampling(), ...asked }];
 }
 
-for (const text of SUGGESTIONS)
-  at("suggestions").append(make("button", { type: "button", textContent: text, onclick: () => say(text) }));
+function suggest() {
+  const texts = SUGGESTIONS[at("model").value] ?? TO_TALK;
+  const buttons = texts.map(text => make("button", { type: "button", textContent: text, onclick: () => say(text) }));
+  at("suggestions").replaceChildren(...buttons);
+}
 at("chat-form").addEventListener("submit", event => {
   event.preventDefault();
   say(at("chat-text").value.trim());

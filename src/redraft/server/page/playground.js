@@ -29,7 +29,7 @@ function showExample(value) {
   [, at("spec-label").textContent, at("spec").value] = FORMATS[kind];
   at("holes-field").hidden = kind !== "template";
 }
-at("play-prompt").value = `${SUGGESTIONS[0]}\n`;
+at("play-prompt").value = `${FORMS[0]}\n`;
 at("holes").value = "name [A-Z][a-z]{1,11}\ntime \\d\\d:\\d\\d\ncity [A-Z][a-z]{1,11}";
 showExample(kind);
 

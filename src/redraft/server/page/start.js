@@ -50,13 +50,19 @@ async function listModels() {
   at("model").replaceChildren(...models.map(model => make("option", { value: model.id, textContent: model.id })));
   const hasSudoku = models.some(model => model.id === SUDOKU);
   at("sudoku-missing").textContent = hasSudoku ? "" : `This server does not have the model for it: redraft serve ${SUDOKU}`;
+  if (models[0].id === SUDOKU) choose(at("tab-sudoku"));
+  greetModel();
+}
+// What the page says of the model that is chosen.
+function greetModel() {
   showDefaults();
+  suggest();
 }
 at("key-form").addEventListener("submit", event => {
   event.preventDefault();
   listModels();
 });
-at("model").addEventListener("change", showDefaults);
+at("model").addEventListener("change", greetModel);
 at("sampling").open = !matchMedia("(max-width: 60rem)").matches;
 showFigures(newRun());
 listModels();

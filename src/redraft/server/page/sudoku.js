@@ -56,6 +56,7 @@ function paintCell(i, digit, look = null, background = "") {
 }
 function give(i, digit) {
   cells[i].classList.toggle("given", digit !== "");
+  cells[i].ariaDescription = digit === "" ? "" : "given";
   paintCell(i, digit);
 }
 const givens = () => cells.map(cell => (cell.classList.contains("given") ? cell.value : "0")).join("");
