@@ -181,3 +181,12 @@ def test_a_schema_is_copied_in():
     schema["enum"].append(2)
     assert constraint.matches("1") and not constraint.matches("2")
     assert json.loads(constraint.source) == {"enum": [1]}
+
+
+def test_a_hole_warns_as_its_constraint_does():
+    schema = JSONSchema({"type": "string", "maxLength": 100_000})
+    (warning,) = schema.warnings
+    assert "strings end at" in warning
+    assert Template("{a} {b}", holes={"a": schema, "b": schema}).warnings == (warning,)
+    assert Infill("a", "b", hole=schema).warnings == (warning,)
+    assert Infill("a", "b").warnings == Regex("a").warnings == ()

@@ -70,10 +70,21 @@ LOWERED = (Bounds(1024, 64), Bounds(512, 32), Bounds(256, 16), Bounds(128, 8), B
 
 @dataclass(frozen=True)
 class SchemaLanguage:
-    """The tree of a schema's texts, and the bounds it was held to."""
+    """The tree of a schema's texts, the bounds it was held to, and what of the schema they cut short."""
 
     tree: Node
     bounds: Bounds
+    lowered: frozenset[type[Shape]] = frozenset()
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """What ends earlier than the schema says, in words."""
+        words = (
+            (StringShape, f"strings end at {self.bounds.length} characters"),
+            (ArrayShape, f"arrays end at {self.bounds.items} items"),
+            (ObjectShape, f"objects end at {self.bounds.items} keys that the schema does not name"),
+        )
+        return tuple(text for kind, text in words if kind in self.lowered)
 
 
 def schema_tree(schema: Any, max_depth: int = 4) -> Node:
@@ -92,8 +103,9 @@ def schema_language(schema: Any, max_depth: int = 4) -> SchemaLanguage:
     expander = Expander(SchemaDocument(schema), meter)
 
     def under(bounds: Bounds) -> tuple[SchemaLanguage, float]:
-        tree = _TreeWriter(expander, bounds, meter).node(At(""), max_depth)
-        return SchemaLanguage(tree, bounds), text_sizes(tree)[id(tree)]
+        writer = _TreeWriter(expander, bounds, meter)
+        tree = writer.node(At(""), max_depth)
+        return SchemaLanguage(tree, bounds, frozenset(writer.lowered)), text_sizes(tree)[id(tree)]
 
     (whole, whole_size), (smallest, smallest_size) = under(Bounds()), under(LOWERED[-1])
     if whole_size <= COMFORTABLE_SIZE or smallest_size == whole_size:
@@ -113,6 +125,7 @@ class _TreeWriter:
         self._shape_nodes: dict[tuple[Shape, int], Node] = {}
         self._free_nodes: dict[int, Node] = {}
         self._level = 0
+        self.lowered: set[type[Shape]] = set()  # kinds of shapes that the bounds cut short
 
     def node(self, statement: Statement, depth: int) -> Node:
         """The texts of the values that fulfil a statement. TRUE is what a schema does not mention: one level deeper."""
@@ -151,11 +164,18 @@ class _TreeWriter:
             case NumberShape():
                 return written_numbers(shape)
             case StringShape():
-                return self._expander.languages.written(self._bounds.lower(shape))
+                return self._expander.languages.written(self._lower(shape))
             case ArrayShape():
-                return ArrayWriter(self._bounds.lower(shape), self._expander, write).node()
+                return ArrayWriter(self._lower(shape), self._expander, write).node()
             case ObjectShape():
-                return ObjectWriter(self._bounds.lower(shape), self._expander, write).node()
+                return ObjectWriter(self._lower(shape), self._expander, write).node()
+
+    def _lower(self, shape: _Bounded) -> _Bounded:
+        """The shape within the bounds; notes where they cut it short."""
+        lowered = self._bounds.lower(shape)
+        if lowered != shape:
+            self.lowered.add(type(shape))
+        return lowered
 
     def _free(self, depth: int) -> Node:
         if depth not in self._free_nodes:

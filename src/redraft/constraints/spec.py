@@ -113,13 +113,8 @@ class JSONSchema(TextConstraint):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        bounds = self._language.bounds
-        kinds = (("strings", bounds.length, "characters"), ("arrays", bounds.items, "items"))
-        return tuple(
-            f"JSONSchema: {what} end at {most} {unit} where the schema allows more, to bound the automaton's size"
-            for what, most, unit in kinds
-            if most is not None
-        )
+        why = "where the schema allows more, to bound the automaton's size"
+        return tuple(f"JSONSchema: {cut} {why}" for cut in self._language.cuts)
 
 
 @dataclass(frozen=True)
@@ -166,6 +161,10 @@ class Template(TextConstraint):
     @property
     def tree(self) -> Node:
         return Seq(tuple(tree for _, tree in self._parts(counting=True)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(warning for hole in self.holes.values() for warning in hole.warnings))
 
     def split(self, text: str) -> dict[str, str]:
         """What each hole holds in a text of the language: as short as possible, from the first hole to the last.
@@ -222,6 +221,10 @@ class Infill(TextConstraint):
     @property
     def tree(self) -> Node:
         return FreeTokens(None) if isinstance(self.hole, Free) else self.hole.tree
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.hole.warnings
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def infill_request(intake: Intake, infill: Infill, params: SamplingParams) -> tu
     }
     request.steering = InfillSteering(automaton, intake.tokenizer, stats, intake.device)
     request.rules = intake.rules(request.params, is_constrained=True)
-    return request, warnings
+    return request, (*warnings, *infill.warnings)
 
 
 def _budget(infill: Infill, params: SamplingParams) -> int | None:
