@@ -111,7 +111,7 @@ def test_a_stop_id_is_never_text():
 def test_banned_ids_leave_before_the_feasibility_test():
     assert run(build(Text("ab"), banned=(5,)), [5]) is None
     assert build(Text("ab")).distance[0] == 1 and build(Text("ab"), banned=(5,)).distance[0] == 2
-    with pytest.raises(InvalidRequest, match="not banned fulfils it"):
+    with pytest.raises(InvalidRequest, match="neither banned nor stop ids fulfils it"):
         build(Text("ab"), banned=(4, 5))
     with pytest.raises(InvalidRequest, match="bans id 0"):
         build(Text("ab"), banned=(END,))

@@ -143,7 +143,7 @@ def compress(moves: Moves, accepting: np.ndarray, start: int, end_state: int, me
     distance = _distances(moves, accepting)
     kept = _reachable(moves, start, len(accepting)) & (distance < NEVER)
     if not kept[start]:
-        raise InvalidRequest("constraint: no sequence of the tokens that are not banned fulfils it")
+        raise InvalidRequest("constraint: no sequence of tokens that are neither banned nor stop ids fulfils it")
     number = np.cumsum(kept) - 1
     inside = kept[moves.source] & kept[moves.target]
     source, target = number[moves.source[inside]], number[moves.target[inside]]
