@@ -12,7 +12,7 @@ from redraft.constraints.network import ANY_TEXT
 from redraft.constraints.tree import Both, Chars, Either, FreeTokens, Minus, Repeat, Seq, Special, Text
 from redraft.errors import InvalidRequest
 
-LETTERS = "abé"
+LETTERS = "abé"  # what trees name; "c" stands for all they do not
 
 
 def ends(node, text, start):
@@ -74,7 +74,7 @@ def compiled_if_small(tree, num_states):
 def test_membership_is_that_of_the_tree(tree):
     automaton = compiled_if_small(tree, 500)
     accepted = []
-    for text in ("".join(letters) for size in range(5) for letters in product(LETTERS, repeat=size)):
+    for text in ("".join(letters) for size in range(5) for letters in product(LETTERS + "c", repeat=size)):
         assert automaton.matches(text.encode()) == (len(text) in ends(tree, text, 0)), (tree, text)
         accepted += [len(text.encode())] if automaton.matches(text.encode()) else []
     if accepted and min(accepted) <= 4:
@@ -179,6 +179,23 @@ def test_a_hole_without_a_string_never_holds_it():
     automaton = compile_tree(FreeTokens(None, without=("stop", "é!")))
     assert automaton.matches("sto p é ! sstoé".encode())
     assert not automaton.matches(b"a sstop b") and not automaton.matches("xé!".encode())
+
+
+def test_a_difference_holds_however_the_text_is_cut_into_tokens():
+    tree = Minus(FreeTokens(2), Seq((ANY_TEXT, Text("bc"), ANY_TEXT)))
+    automaton = compile_tree(tree)
+
+    def after(*tokens: bytes) -> int:
+        state = automaton.start
+        for token in tokens:
+            state = int(automaton.marked[state])
+            for byte in token:
+                state = int(automaton.transitions[state, byte])
+        return state
+
+    assert automaton.accepting[after(b"ab", b"d")]
+    assert after(b"ab", b"c") == DEAD
+    assert after(b"ab", b"d", b"e") == DEAD  # a third token
 
 
 def test_control_tokens_are_symbols_of_their_own():

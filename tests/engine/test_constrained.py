@@ -154,6 +154,14 @@ def test_infill_hole_keeps_to_its_own_constraint(text_engine):
         assert re.fullmatch(r"\d{3,9}", reply.text)
 
 
+def test_a_template_in_a_hole_counts_its_tokens_keeps_from_stop_strings_and_tells_its_holes(text_engine):
+    hole = Template("<{x}|{y}>", holes={"x": Free(2), "y": Free(2)})
+    for seed in range(4):
+        reply = text_engine.solve(Infill("x = ", "\ny\n", hole=hole), params=params(seed=seed, stop=["\n", "e"]))
+        assert reply.text == f"<{reply.holes['x']}|{reply.holes['y']}>"
+        assert not set("\ne") & set(reply.text)
+
+
 def test_infill_with_either_side_empty(text_engine):
     assert text_engine.fill("", "tail\n", params(max_tokens=8)).finish_reason == "stop"
     assert text_engine.fill("head ", "", params(max_tokens=8)).finish_reason == "stop"

@@ -73,7 +73,9 @@ class _Builder:
         accepting[[self.first_cut + len(self.text), self.first_suffix + len(self.text)]] = bool(self.text)
         kept = _on_a_path(moves, self.start, accepting)
         if not kept[self.start]:
-            raise InvalidRequest("infill: tokens that are neither banned nor stop ids spell no hole followed by the text after it")
+            raise InvalidRequest(
+                "infill: tokens that are neither banned nor stop ids spell no hole followed by the text after it"
+            )
         inside = kept[moves.source] & kept[moves.target]
         number = np.cumsum(kept) - 1
         moves = Moves(

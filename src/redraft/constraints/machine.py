@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from redraft.constraints.limits import Meter
 from redraft.constraints.network import DROPPED, MARK, Network
 
+_MARKS = 1 << MARK
 Edges = list[tuple[int, int]]  # (mask of symbols, target); masks of one state are disjoint, targets differ
 
 
@@ -132,14 +133,15 @@ def _disjoint(targets: dict[int, list[int]]) -> list[tuple[int, tuple[int, ...]]
 
 
 def product(first: Machine, second: Machine, negate: bool, meter: Meter) -> Machine:
-    """The machine of texts in `first` that are in `second` (or, negated, are not); not minimal."""
+    """The machine of texts in `first` that are in `second` (or, negated, are not); not minimal. `first` may count."""
     numbers: dict[tuple[int, int], int] = {(0, 0): 0}
     order = [(0, 0)]
     edges: list[Edges] = []
     while len(edges) < len(order):
         one, two = order[len(edges)]
         merged: dict[int, int] = {}
-        for mask, pair in _joint_edges(first.edges[one], second.edges[two] if two >= 0 else [], negate):
+        marks = [(_MARKS, (target, two)) for mask, target in first.edges[one] if mask & _MARKS]
+        for mask, pair in marks + _joint_edges(first.edges[one], second.edges[two] if two >= 0 else [], negate):
             if pair not in numbers:
                 numbers[pair] = len(order)
                 order.append(pair)
@@ -151,7 +153,11 @@ def product(first: Machine, second: Machine, negate: bool, meter: Meter) -> Mach
 
 
 def _joint_edges(first: Edges, second: Edges, negate: bool) -> list[tuple[int, tuple[int, int]]]:
-    """(mask, pair of targets); under negation a text that `second` refuses goes on with -1 as its second state."""
+    """(mask, pair of targets); under negation a text that `second` refuses goes on with -1 as its second state.
+
+    Marks are left out: where a token begins is no part of a text.
+    """
+    first = [(mask & ~_MARKS, target) for mask, target in first]
     found = [(mask & other, (one, two)) for mask, one in first for other, two in second if mask & other]
     if negate:
         covered = 0

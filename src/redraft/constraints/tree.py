@@ -64,7 +64,7 @@ class Both:
 
 @dataclass(frozen=True)
 class Minus:
-    """Difference: strings in `first` that are not in `second`. Holds no Special and no FreeTokens."""
+    """Difference: strings in `first` that are not in `second`. Holds no Special; `second` no FreeTokens either."""
 
     first: "Node"
     second: "Node"

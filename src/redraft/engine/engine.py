@@ -230,13 +230,13 @@ class Engine:
             raise InvalidRequest("constraint: an Infill brings its own prompt, use engine.solve or engine.fill")
         request = self.intake.request(prompt_ids, params, thinking=thinking)
         narrowed = params.constraint.warnings if isinstance(params.constraint, TextConstraint) else ()
-        return self._submit(request, wants_drafts, narrowed)
+        return self._submit(request, wants_drafts, narrowed, params.constraint)
 
     def _fill(self, infill: Infill, params: SamplingParams, wants_drafts: bool = False) -> Handle:
         if params.constraint is not None:
             raise InvalidRequest("params.constraint cannot be used with an infill: constrain its hole")
         request, warnings = infill_request(self.intake, infill, params)
-        return self._submit(request, wants_drafts, warnings)
+        return self._submit(request, wants_drafts, warnings, infill.hole)
 
     def _edit(self, text: str, instruction: str, params: SamplingParams, strength: float) -> Handle:
         request = edit_request(self.intake, text, instruction, params, strength)
@@ -256,10 +256,16 @@ class Engine:
         requests = [reading_request(self.intake, state, question, seed + i) for question in asked for i in range(reads)]
         return asked, {request: self._submit(request) for request in requests}
 
-    def _submit(self, request: Request, wants_drafts: bool = False, warnings: Sequence[str] = ()) -> Handle:
+    def _submit(
+        self,
+        request: Request,
+        wants_drafts: bool = False,
+        warnings: Sequence[str] = (),
+        constraint: Constraint | None = None,
+    ) -> Handle:
         self._scheduler.check(request)
         handle = Handle(wants_drafts)
-        self._hub.submit(request, Output(self.tokenizer, request, self.label, warnings), handle)
+        self._hub.submit(request, Output(self.tokenizer, request, self.label, warnings, constraint), handle)
         return handle
 
     def _ids(self, prompt: Any, tools: Sequence[Mapping[str, Any]] | None, thinking: bool) -> list[int]:

@@ -21,7 +21,15 @@ from redraft.text.tokenizer import Tokenizer
 class Output:
     """Collects what a request said. Used by the engine's thread alone."""
 
-    def __init__(self, tokenizer: Tokenizer, request: Request, label: str, warnings: Sequence[str] = ()):
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        request: Request,
+        label: str,
+        warnings: Sequence[str] = (),
+        constraint: object = None,  # what the text is a text of; a template's holes are told
+    ):
+        self._constraint = constraint
         self._tokenizer = tokenizer
         self._label = label
         self._warnings = tuple(warnings)
@@ -52,10 +60,9 @@ class Output:
         if params.record_trace:
             trace = Trace(model=self._label, seed=request.seed, params=params.as_dict(), events=tuple(self._events))
         text = "".join(self._text["answer"])
-        constraint = params.constraint
         return Reply(
             text=text,
-            holes=constraint.split(text) if isinstance(constraint, Template) else None,
+            holes=self._constraint.split(text) if isinstance(self._constraint, Template) else None,
             constraint=None if request.steering is None else request.steering.report,
             token_ids=tuple(request.token_ids),
             finish_reason=request.finish_reason,
