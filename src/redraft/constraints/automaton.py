@@ -6,10 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from redraft.constraints.limits import Limits, Meter
-from redraft.constraints.machine import Machine, determinize, product
+from redraft.constraints.machine import FIRST_SPECIAL, MARK, Machine, product
 from redraft.constraints.minimal import minimize
-from redraft.constraints.network import FIRST_SPECIAL, MARK, NetworkBuilder
+from redraft.constraints.network import NetworkBuilder
 from redraft.constraints.sharing import SharingPlan
+from redraft.constraints.subsets import determinize
 from redraft.constraints.tree import Both, Minus, Node
 from redraft.errors import InvalidRequest
 

@@ -1,14 +1,10 @@
-"""Syntax tree -> nondeterministic network over UTF-8 bytes, control tokens and token marks.
-
-Symbols are bits of an int, so that an edge carries a set of them: bits 0 to 255 are bytes, `MARK` is read at the
-start of every token (only by trees whose holes count tokens), higher bits are control tokens in order of first use.
-"""
+"""Syntax tree -> nondeterministic network over the symbols of a machine: UTF-8 bytes, control tokens, token marks."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from redraft.constraints.limits import Meter
+from redraft.constraints.machine import FIRST_SPECIAL, Machine
 from redraft.constraints.sharing import SharingPlan
 from redraft.constraints.tree import (
     MAX_CODE_POINT,
@@ -26,11 +22,6 @@ from redraft.constraints.tree import (
 from redraft.constraints.utf8 import ACCEPT, Utf8Shapes
 from redraft.errors import InvalidRequest
 
-if TYPE_CHECKING:
-    from redraft.constraints.machine import Machine
-
-MARK = 256
-FIRST_SPECIAL = 257
 DROPPED = -1  # what the mark makes of a hole state whose tokens are used up
 ANY_TEXT = Repeat(Chars(((0, MAX_CODE_POINT),)), 0, None)
 
@@ -71,7 +62,7 @@ class NetworkBuilder:
     intersections, differences, holes, and the large nodes that the plan names are put in as machines.
     """
 
-    def __init__(self, compile_part: Callable[[Node], "Machine"], plan: SharingPlan, meter: Meter):
+    def __init__(self, compile_part: Callable[[Node], Machine], plan: SharingPlan, meter: Meter):
         self.network = Network()
         self._compile_part = compile_part
         self._plan = plan
@@ -189,7 +180,7 @@ class NetworkBuilder:
     def _part(self, node: Node, start: int, end: int) -> None:
         self._embed(self._compile_part(node), start, end)
 
-    def _embed(self, machine: "Machine", start: int, end: int) -> list[int]:
+    def _embed(self, machine: Machine, start: int, end: int) -> list[int]:
         """Copies a machine in; returns the new states in the machine's order."""
         states = [self._state() for _ in machine.edges]
         self.network.jumps[start].append(states[0])
