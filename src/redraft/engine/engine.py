@@ -17,7 +17,7 @@ from redraft.engine.editing import edit_request, kept
 from redraft.engine.handle import Event, Handle
 from redraft.engine.hub import Figures, Hub
 from redraft.engine.infilling import infill_request
-from redraft.engine.intake import Intake, Messages, Prompt
+from redraft.engine.intake import Intake, Messages, Prompt, is_many
 from redraft.engine.model_state import ModelFamily
 from redraft.engine.output import Output
 from redraft.engine.request import Request
@@ -88,7 +88,7 @@ class Engine:
     ) -> list[Reply]: ...
     def generate(self, prompt: Any, params: Any = None) -> Any:
         """The reply to a prompt (a string or token ids), or the replies to a list of prompts, run as one batch."""
-        if not _is_many(prompt):
+        if not is_many(prompt):
             return self._start(self.intake.prompt_ids(prompt), _one(params)).reply()
         waiting: deque[Handle] = deque()
         replies: list[Reply] = []
@@ -106,7 +106,7 @@ class Engine:
 
     async def agenerate(self, prompt: Any, params: Any = None) -> Any:
         """`generate` without blocking the event loop."""
-        if not _is_many(prompt):
+        if not is_many(prompt):
             return await self._start(self.intake.prompt_ids(prompt), _one(params)).areply()
         handles = [self._start(ids, item_params) for ids, item_params in self._checked(prompt, params)]
         try:
@@ -284,15 +284,6 @@ class Engine:
         for ids, item_params in items:
             self._scheduler.check(self.intake.request(ids, item_params))
         return items
-
-
-def _is_many(prompt: Any) -> bool:
-    """Whether `prompt` is a list of prompts rather than one string or one list of ids."""
-    return (
-        isinstance(prompt, Sequence)
-        and not isinstance(prompt, str)
-        and any(isinstance(item, Sequence) for item in prompt)
-    )
 
 
 def _one(params: Any) -> SamplingParams:

@@ -144,3 +144,12 @@ class Intake:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def is_many(prompt: Any) -> bool:
+    """Whether `prompt` is a list of prompts rather than one string or one list of ids."""
+    return (
+        isinstance(prompt, Sequence)
+        and not isinstance(prompt, str)
+        and any(isinstance(item, Sequence) for item in prompt)
+    )
