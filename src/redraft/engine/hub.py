@@ -13,6 +13,7 @@ from redraft.engine.request import Phase, Request
 from redraft.engine.runner import Runner
 from redraft.engine.scheduler import Scheduler
 from redraft.errors import Cancelled, DeadlineExceeded, ModelFailure, Overloaded, RedraftError
+from redraft.kernels.threads import let_go_of_threads
 from redraft.reply import Finish
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Hub:
 
     def submit(self, request: Request, output: Output, handle: Handle) -> None:
         """Queue a request; raises Overloaded where the queue is full, Cancelled where the engine is closed."""
+        let_go_of_threads()  # the caller has nothing to compute while the engine's thread does
         with self._lock:
             if self._is_closed:
                 raise Cancelled("the engine is closed")
