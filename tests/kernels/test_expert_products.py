@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from redraft.kernels import moe
-from redraft.kernels.moe import experts, experts_dense, experts_grouped, experts_plain
+from redraft.kernels.moe import experts, experts_dense, experts_grouped, experts_plain, experts_ragged
 
-KERNELS = [experts_plain, experts_dense, experts_grouped]
+INVARIANT = [experts_plain, experts_dense, experts_grouped]  # a row does not depend on its company
+KERNELS = [*INVARIANT, experts_ragged]
 
 
 def problem(num_rows, num_experts, num_chosen, size=24, hidden=16, dtype=torch.float32):
@@ -43,7 +44,7 @@ def test_an_expert_nobody_chose_takes_no_part(kernel):
     )
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", INVARIANT)
 def test_a_row_does_not_depend_on_its_company(kernel):
     x, expert_ids, weights, gate_up, down = problem(200, 8, 2, size=96, hidden=48)
     whole = kernel(x, expert_ids, weights, gate_up, down)

@@ -124,7 +124,7 @@ def _word_block(
 
     A pure function, so remembering its result changes nothing but time. Callers do not write to it.
     """
-    steps = torch.arange(first_step, first_step + num_steps, device=device).repeat_interleave(num_positions)
+    steps = torch.arange(first_step, first_step + num_steps, device=device)[:, None].expand(-1, num_positions)
     positions = torch.arange(first_position, first_position + num_positions, device=device).repeat(num_steps)
-    words = philox(seed, canvas_index, steps, stream, positions)[:, 0]
+    words = philox(seed, canvas_index, steps.flatten(), stream, positions)[:, 0]
     return words.contiguous().view(num_steps, num_positions)

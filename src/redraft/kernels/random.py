@@ -5,6 +5,7 @@ Key: the (low, high) 32-bit words of a request's seed. Counter: (canvas index, d
 """
 
 from enum import IntEnum
+from functools import lru_cache
 
 import torch
 
@@ -35,10 +36,10 @@ def philox(
     device = positions.device
     steps = torch.as_tensor(denoising_steps, device=device).expand_as(positions)
     # The multipliers act on words 0 and 2, so the counter is held as the pairs (0, 2) and (1, 3).
-    even = torch.tensor([[canvas_index], [stream]], device=device).expand(2, len(positions))
+    even = torch.stack([torch.full_like(positions, canvas_index), torch.full_like(positions, stream)])
     odd = torch.stack([steps, positions]).long()
-    multipliers = torch.tensor(_MULTIPLIERS, device=device).unsqueeze(1)
-    for key in _round_keys(seed, device):
+    multipliers = _columns((_MULTIPLIERS,), device)[0]
+    for key in _columns(_round_keys(seed), device):
         # int64 products wrap, which leaves the 64 bits of the unsigned product; the mask undoes the sign extension.
         product = even * multipliers
         even = ((product >> 32) & _WORD).flip(0) ^ odd ^ key
@@ -70,10 +71,15 @@ def as_ids(words: Int[Tensor, "P"], vocab_size: int) -> Int[Tensor, "P"]:
     return (words * vocab_size) >> 32
 
 
-def _round_keys(seed: int, device: torch.device) -> tuple[Int[Tensor, "2 1"], ...]:
-    """The key of each round as a column."""
+def _round_keys(seed: int) -> tuple[tuple[int, int], ...]:
+    """The two key words of each round."""
     low, high = seed & _WORD, seed >> 32
-    keys = [
-        [(low + index * _KEY_STEPS[0]) & _WORD, (high + index * _KEY_STEPS[1]) & _WORD] for index in range(_NUM_ROUNDS)
-    ]
-    return torch.tensor(keys, device=device).unsqueeze(2).unbind(0)
+    return tuple(
+        ((low + index * _KEY_STEPS[0]) & _WORD, (high + index * _KEY_STEPS[1]) & _WORD) for index in range(_NUM_ROUNDS)
+    )
+
+
+@lru_cache(maxsize=64)
+def _columns(pairs: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Int[Tensor, "2 1"], ...]:
+    """Pairs of numbers as columns. Remembered: making one on a GPU waits for it."""
+    return torch.tensor(pairs, device=device).unsqueeze(2).unbind(0)
