@@ -198,10 +198,17 @@ class DiffusionTransformer(nn.Module):
         return self.self_conditioning(embedded, signal, self._kernels) if role == Role.DENOISE.value else embedded
 
 
-def random_model(config: ModelConfig, seed: int = 0) -> DiffusionTransformer:
-    """A model to train from scratch, fp32 on CPU: every product keeps its input's scale, norms and scalars are 1."""
-    model = DiffusionTransformer(config)
-    generator = torch.Generator().manual_seed(seed)
+def random_model(
+    config: ModelConfig, seed: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> DiffusionTransformer:
+    """A model to train from scratch: every product keeps its input's scale, norms and scalars are 1.
+
+    Weights are made where they stay, tensor by tensor, in their own dtype, so nothing is held twice.
+    """
+    with torch.device("meta"):
+        model = DiffusionTransformer(config).to(dtype)
+    model = model.to_empty(device=device)
+    generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             nn.init.ones_(parameter)
