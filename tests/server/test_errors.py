@@ -33,9 +33,7 @@ def is_error(response, status):
         ({"stop": ["x"] * 65}, "stop"),
         ({"logit_bias": {"a": 1}}, "logit_bias"),
         ({"logit_bias": {"1": 1000}}, "logit_bias"),
-        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 7}}}}, None),
-        ({"response_format": {"type": "regex", "regex": "("}}, None),
-        ({"response_format": {"type": "regex", "regex": "a{100000}{1000}"}}, None),
+        ({"prediction": {"type": "content"}}, "prediction"),
         ({"response_format": {"type": "music"}}, "response_format"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools"),
@@ -50,8 +48,37 @@ def is_error(response, status):
 def test_a_wrong_field_is_a_400_that_names_it(client, fields, param):
     response = client.post("/v1/chat/completions", json={"messages": MESSAGES, **fields})
     assert is_error(response, 400), response.text
-    if param is not None:
-        assert response.json()["error"]["param"] == param, response.text
+    assert response.json()["error"]["param"] == param, response.text
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 7}}},
+        {"type": "regex", "regex": "("},
+        {"type": "regex", "regex": "a{100000}{1000}"},
+    ],
+)
+def test_a_constraint_that_cannot_be_is_a_400_whose_param_is_no_word_of_its_message(client, form):
+    response = client.post("/v1/chat/completions", json={"messages": MESSAGES, "response_format": form})
+    assert is_error(response, 400), response.text
+    assert response.json()["error"]["param"] is None, response.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"max_tokens": -1}, "max_tokens=-1: want greater than or equal to 1"),
+        ({"temperature": "hot"}, "temperature='hot': want a valid number"),
+        ({"stop": ["x"] * 65}, "List should have at most 64 items"),
+        ({"stop": ""}, "stop='': String should have at least 1 character"),
+        ({"diffusion": {"steps": 4}}, "diffusion.steps=4: Extra inputs are not permitted"),
+        ({"seed": "x" * 10_000}, "xxx': want a valid integer"),
+    ],
+)
+def test_the_message_says_what_was_seen_and_what_is_wanted(client, fields, message):
+    response = client.post("/v1/chat/completions", json={"messages": MESSAGES, **fields})
+    assert message in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from redraft.errors import (
     Overloaded,
     RedraftError,
 )
+from redraft.server.schema import FIELDS
 from redraft.server.wire import JSONReply
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,14 @@ _KINDS: Mapping[type[Exception], tuple[int, str, str | None, Mapping[str, str]]]
     ModelFailure: (500, "server_error", "model_failure", {}),
 }
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-_NOT_FIELDS = ("body", "query", "path", "str", "int")  # in a path to a problem: where, or which type was tried
+_NOT_FIELDS = (
+    "body",
+    "query",
+    "path",
+    "str",
+    "int",
+    "constrained-str",
+)  # in a path to a problem: where, or which type was tried
 _FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?=[\[.=: ])")
 
 
@@ -97,11 +106,9 @@ def install(app: FastAPI) -> None:
 
 
 def _param(error: Exception) -> str | None:
-    """The field that the message of a refusal begins with, as our messages do."""
-    if not isinstance(error, InvalidRequest):
-        return None
-    match = _FIELD.match(str(error))
-    return match[1] if match else None
+    """The field that the message of a refusal begins with, as our messages do, where requests have such a field."""
+    match = _FIELD.match(str(error)) if isinstance(error, InvalidRequest) else None
+    return match[1] if match and match[1] in FIELDS else None
 
 
 def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
@@ -109,13 +116,14 @@ def _first_problem(error: RequestValidationError) -> tuple[str, str | None]:
     problems = error.errors()
     if not problems:
         return "the request is not valid", None
-    worst = max(problems, key=lambda problem: len(problem["loc"]))
+    worst = max(problems, key=lambda problem: (len(problem["loc"]), not problem["type"].endswith("_type")))
     path = [part for part in worst["loc"] if part not in _NOT_FIELDS and "[" not in str(part)]
     if worst["type"] == "json_invalid":
         return f"the body is not JSON: {worst['ctx']['error']} (at {worst['loc'][-1]})", None
     if not path:
         return "the body: want a JSON object, sent with Content-Type: application/json", None
-    return f"{_dotted(path)}: {worst['msg']}", str(path[0])
+    shown = "" if worst["type"] == "missing" else f"={reprlib.repr(worst['input'])}"
+    return f"{_dotted(path)}{shown}: {worst['msg'].replace('Input should be', 'want')}", str(path[0])
 
 
 def _dotted(path: list[Any]) -> str:

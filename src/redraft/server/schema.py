@@ -275,3 +275,17 @@ class TokenizeRequest(Wire):
 class DetokenizeRequest(Wire):
     model: str | None = None
     tokens: Annotated[list[TokenId], Field(max_length=1_000_000)]
+
+
+_BODIES = (
+    ChatRequest,
+    CompletionRequest,
+    FimRequest,
+    InfillRequest,
+    EditRequest,
+    DecisionRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+    DiffusionOptions,
+)
+FIELDS = frozenset(name for body in _BODIES for name in body.model_fields)  # what an error may name as its `param`
