@@ -103,3 +103,9 @@ def test_an_edit_rewrites_the_region_and_says_none_where_it_keeps_it(client):
 @pytest.mark.parametrize("message", [{"role": "system", "content": "x"}, {"role": "user", "content": "no region"}])
 def test_an_edit_without_a_region_is_refused(client, message):
     assert client.post("/v1/edit/completions", json={"messages": [message]}).status_code == 400
+
+
+def test_tags_that_no_edit_closes_are_refused_at_once(client):
+    content = "<|code_to_edit|>" * 60_000  # a pattern searched from each of them would take hours
+    response = client.post("/v1/edit/completions", json={"messages": [{"role": "user", "content": content}]})
+    assert response.status_code == 400

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -26,29 +27,29 @@ def parse_template(text: str) -> tuple[str | Hole, ...]:
     """
     if not isinstance(text, str):
         raise InvalidRequest(f"template text={text!r}: want a string")
+    holes: set[Hole] = set()
     parts: list[str | Hole] = []
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token[0] == "{" and token != "{{":
-            parts.append(_hole(token, match.start(), parts))
-            continue
-        literal = token[0] if token in ("{{", "}}") else token
-        if parts and isinstance(parts[-1], str):
-            literal = parts.pop() + literal  # type: ignore[operator]
-        parts.append(literal)
+    for kind, group in groupby((_part(match, holes) for match in _TOKEN.finditer(text)), type):
+        pieces = list(group)
+        parts += ["".join(map(str, pieces))] if kind is str else pieces
     return tuple(parts)
 
 
-def _hole(token: str, position: int, before: Sequence[str | Hole]) -> Hole:
+def _part(match: re.Match[str], holes: set[Hole]) -> str | Hole:
+    """A hole, which joins the `holes` before it, in place, or a piece of a literal."""
+    token, position = match[0], match.start()
+    if token[0] != "{" or token == "{{":
+        return token[0] if token in ("{{", "}}") else token
     hole = Hole(token[1:-1])
     if not token.endswith("}") or not hole.name.isidentifier():
         raise InvalidRequest(
             f"template: want {{name}} at position {position}, not {token[:40]!r}; a brace is written {{{{"
         )
-    if hole in before:
+    if hole in holes:
         raise InvalidRequest(
             f"template: the hole {hole.name!r} appears twice (position {position}); give each its own name"
         )
+    holes.add(hole)
     return hole
 
 

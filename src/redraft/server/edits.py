@@ -16,7 +16,7 @@ from redraft.server.schema import EditRequest, Message
 
 DEFAULT_STRENGTH = 0.5
 CURSOR = "<|cursor|>"
-_REGION = re.compile(r"<\|code_to_edit\|>\n?(.*?)\n?<\|/code_to_edit\|>", re.DOTALL)
+_OPENING, _CLOSING = "<|code_to_edit|>", "<|/code_to_edit|>"
 _TAG = re.compile(r"<\|/?[a-z_]+\|>\n?")
 INSTRUCTION = "Rewrite the code as its recent edits suggest. Context:\n\n"
 
@@ -50,14 +50,13 @@ def read_edit(message: Message) -> Edit:
         raise InvalidRequest(f"messages[0].role={message.role!r}: want one user message")
     parts = message.content if isinstance(message.content, list) else []
     text = message.content if isinstance(message.content, str) else "\n".join(part.text or "" for part in parts)
-    found = _REGION.search(text)
-    if found is None:
-        raise InvalidRequest(
-            "messages[0].content: want the code to edit between <|code_to_edit|> and <|/code_to_edit|>"
-        )
-    around = text[: found.start()] + "[the code]" + text[found.end() :]
-    instruction = _TAG.sub("", around.replace(CURSOR, "")).strip()
-    return Edit(region=found[1].replace(CURSOR, ""), instruction=INSTRUCTION + instruction)
+    before, _, rest = text.partition(_OPENING)
+    region, is_closed, after = rest.partition(_CLOSING)
+    if not is_closed:
+        raise InvalidRequest(f"messages[0].content: want the code to edit between {_OPENING} and {_CLOSING}")
+    instruction = _TAG.sub("", f"{before}[the code]{after}".replace(CURSOR, "")).strip()
+    region = region.removeprefix("\n").removesuffix("\n").replace(CURSOR, "")
+    return Edit(region=region, instruction=INSTRUCTION + instruction)
 
 
 def edit_exchange(body: EditRequest, name: str, engine: Engine, fingerprint: str) -> Exchange:
