@@ -142,3 +142,33 @@ def test_a_failing_request_leaves_the_others_alone(chat_engine, chat, monkeypatc
     assert "RuntimeError: a fault" in caplog.text
     assert chat(stream=True).text.count("data: ") == alone
     assert is_idle_within(chat_engine, 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "named"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a " * 500_000}]}, "messages"),
+        ("/v1/completions", {"prompt": "a " * 500_000}, "prompt"),
+        ("/v1/fim/completions", {"prompt": "a " * 500_000, "suffix": "b"}, "before"),
+        ("/infill", {"input_prefix": "a", "input_suffix": "b " * 500_000}, "after"),
+        (
+            "/v1/decisions",
+            {"state": "a " * 500_000, "questions": {"q": {"type": "noul", "instructions": "x"}}},
+            "messages",
+        ),
+    ],
+)
+def test_a_text_that_no_context_holds_is_refused_without_encoding_it(
+    client, chat_engine, monkeypatch, path, fields, named
+):
+    longest = []
+    encode = chat_engine.tokenizer._encode
+    monkeypatch.setattr(
+        chat_engine.tokenizer,
+        "_encode",
+        lambda kind, text, **more: longest.append(len(text)) or encode(kind, text, **more),
+    )
+    response = client.post(path, json=fields)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith(f"{named} of ")
+    assert max(longest, default=0) < 1000

@@ -38,6 +38,7 @@ def edit_request(intake: Intake, text: str, instruction: str, params: SamplingPa
     max_tokens = params.max_tokens or canvas_length
     if max_tokens > canvas_length:
         raise InvalidRequest(f"max_tokens={max_tokens}: an edit is one canvas, want at most {canvas_length}")
+    intake.check_characters("text", text)
     text_ids = intake.tokenizer.encode_plain(text)
     if len(text_ids) > max_tokens:
         raise InvalidRequest(f"text has {len(text_ids)} tokens: want at most {max_tokens}, what one canvas holds")

@@ -29,6 +29,9 @@ def infill_request(intake: Intake, infill: Infill, params: SamplingParams) -> tu
         if getattr(params, name) not in (None, False):
             raise InvalidRequest(f"{name}={getattr(params, name)!r} cannot be used with an infill: leave it out")
     canvas_length = params.canvas_length or intake.config.canvas_length
+    intake.check_characters("before", infill.before)
+    if intake.tokenizer.suffix_marker_id is not None:  # without one, what does not fit is left out
+        intake.check_characters("after", infill.after)
     layout, warnings = _lay_out(intake, infill, canvas_length, _budget(infill, params))
     prompt_ids = [*intake.tokenizer.encode_prompt(""), *layout.prompt_ids]
     # The stop strings are in the hole's language now; the parser has no text to search.

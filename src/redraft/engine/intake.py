@@ -38,9 +38,15 @@ class Intake:
     max_context: int
     device: torch.device
 
+    @property
+    def max_characters(self) -> int:
+        """What no text that fits the context exceeds. Longer ones are refused unread: encoding them takes seconds."""
+        return self.max_context * self.tokenizer.longest_piece
+
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Ids of a raw prompt: text through the tokenizer with its post-processor, ids as they are."""
         if isinstance(prompt, str):
+            self.check_characters("prompt", prompt)
             return self.tokenizer.encode_prompt(prompt)
         is_ids = isinstance(prompt, Sequence) and all(
             isinstance(token, Integral) and not isinstance(token, bool) for token in prompt
@@ -51,7 +57,12 @@ class Intake:
 
     def chat_ids(self, messages: Messages, tools: Sequence[Mapping[str, Any]] | None, thinking: bool) -> list[int]:
         """Ids of a conversation through the checkpoint's chat template."""
-        return self.template.encode(messages, tools=tools, thinking=thinking)
+        return self.template.encode(messages, tools=tools, thinking=thinking, max_characters=self.max_characters)
+
+    def check_characters(self, name: str, text: str) -> None:
+        """InvalidRequest where `text` cannot fit the context, whatever its tokens are."""
+        if len(text) > self.max_characters:
+            raise InvalidRequest(f"{name} of {len(text)} characters: want at most {self.max_characters}")
 
     def request(
         self,

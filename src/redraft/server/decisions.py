@@ -60,10 +60,10 @@ def decision_exchange(body: DecisionRequest, name: str, engine: Engine, fingerpr
         compiles=True,
         warnings=[*ignored(body), *(f"questions{key} has no effect here" for key in _extra_keys(body))],
     )
-    num_tokens = _num_tokens(engine, state, questions)
 
     def render(replies: list[Reply]) -> dict[str, Any]:
         decided = [decide(question, [read.seen for read in each]) for question, each in reads.items()]
+        num_tokens = _num_tokens(engine, state, questions)  # bounded by now: the prompts fit the context
         usage = _usage(num_tokens, exchange.usage(replies)["diffusion"])
         answers = _answers(body.questions, questions, decided)
         warnings = exchange.all_warnings(replies)

@@ -11,7 +11,7 @@ from redraft.engine.handle import Event, Handle
 from redraft.errors import InvalidRequest, Overloaded
 from redraft.reply import Finish, Reply
 
-NUM_PREPARING = 2  # threads that encode prompts, and as many that compile constraints: those take longer
+NUM_PREPARING = 2  # threads that encode prompts, and as many for what takes longer, such as constraints
 
 Result = TypeVar("Result")
 Start = Callable[[bool], Handle]  # queues one choice; the argument says whether drafts are wanted
@@ -55,8 +55,8 @@ class Admission:
         return handles
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """The result of blocking work, done in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._light, work)
+        """The result of blocking work that may take long, done in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._heavy, work)
 
     def close(self) -> None:
         for pool in (self._light, self._heavy):

@@ -11,9 +11,10 @@ from redraft.engine.engine import Engine
 from redraft.errors import InvalidRequest
 from redraft.server.params import ignored
 from redraft.server.replies import Model, ModelList, Text, TokenizerInfo, Tokens
-from redraft.server.routing import ERRORS, router
+from redraft.server.routing import ERRORS, replies, router
 from redraft.server.schema import DetokenizeRequest, DiffusionOptions, Sampling, TokenizeRequest
 from redraft.server.service import Service
+from redraft.server.wire import JSONReply
 
 ENDPOINTS = ("/v1/completions", "/v1/fim/completions", "/infill")
 CHAT_ENDPOINTS = ("/v1/chat/completions", "/v1/edit/completions", "/v1/decisions")
@@ -46,11 +47,13 @@ def _add_models(routes: APIRouter, service: Service, created: int) -> None:
 
 
 def _add_tokenizer(routes: APIRouter, service: Service) -> None:
-    @routes.post("/tokenize", response_model=Tokens, responses=ERRORS, tags=["tokenizer"])
-    async def tokenize(body: TokenizeRequest) -> Tokens:
+    # A plain response: FastAPI would look at each of a million ids on the event loop.
+    @routes.post("/tokenize", responses=replies(Tokens), tags=["tokenizer"])
+    async def tokenize(body: TokenizeRequest) -> JSONReply:
         _, engine = service.named(body.model)
         ids = await service.admission.run(lambda: _encode(body, engine))
-        return Tokens(tokens=ids, count=len(ids), max_model_len=engine.intake.max_context, warnings=ignored(body))
+        counts = {"count": len(ids), "max_model_len": engine.intake.max_context}
+        return JSONReply({"tokens": ids, **counts, "warnings": ignored(body)})
 
     @routes.post("/detokenize", response_model=Text, responses=ERRORS, tags=["tokenizer"])
     async def detokenize(body: DetokenizeRequest) -> Text:

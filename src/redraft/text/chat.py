@@ -67,15 +67,19 @@ class ChatTemplate:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
         thinking: bool = False,
+        max_characters: int | None = None,
     ) -> list[int]:
         """Ids of the prompt that asks for the next model turn.
 
         Messages and tools are those of the OpenAI chat API (`redraft.text.messages` says what is checked). Raises
         InvalidRequest naming what is wrong with them, also where the checkpoint has no template or its template knows
-        no tools or no thinking.
+        no tools or no thinking, or makes more than `max_characters` of them.
         """
         guard, values = self._guarded(messages, tools, thinking)
-        return self._encode_rendered(self._render(values, guard), guard)
+        rendered = self._render(values, guard)
+        if max_characters is not None and len(rendered) > max_characters:
+            raise InvalidRequest(f"messages of {len(rendered)} characters: want at most {max_characters}")
+        return self._encode_rendered(rendered, guard)
 
     def encode_answer(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None

@@ -50,6 +50,7 @@ class Tokenizer:
         self.vocab_size = max(vocab.values()) + 1 if vocab_size is None else vocab_size
         if max(vocab.values()) >= self.vocab_size:
             raise LoadError(f"{file}: ids up to {max(vocab.values())}, but the model has {self.vocab_size}")
+        self.longest_piece = max(map(len, vocab))  # characters of text that one id may stand for
         self.token_bytes = self._byte_table(vocab, _piece_rule(layout.get("decoder"), file))
         self._unknown = layout["model"].get("unk_token")
 
@@ -125,7 +126,8 @@ class Tokenizer:
             raise InvalidRequest(
                 f"text has {text[error.start]!r} at character {error.start}: want no lone surrogates"
             ) from None
-        encoding = tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        # A batch of one, because `encode` holds the interpreter's lock, for seconds where the text is long.
+        [encoding] = tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)
         if self._unknown is not None and self._unknown in encoding.tokens:
             self._refuse_unknown(text, encoding)
         return encoding.ids
