@@ -14,10 +14,11 @@ from redraft.benchmark.breakdown import clocked
 from redraft.benchmark.cases import Case, random_config, write_random_model
 from redraft.benchmark.fit import num_parameters
 from redraft.benchmark.measure import canvas_seconds, delivery, paces, prefill_milliseconds, take_turns
-from redraft.benchmark.run import run_benchmark
+from redraft.benchmark.run import run_benchmark, run_case
 from redraft.benchmark.workload import Workload
 from redraft.checkpoint.save import save_model
 from redraft.config import GenerationDefaults, LayerConfig, ModelConfig, SamplingParams
+from redraft.errors import InvalidRequest
 from redraft.model.transformer import random_model
 
 SUDOKU = Path(redraft.__file__).parent / "models" / "redraft-sudoku"
@@ -144,10 +145,22 @@ def test_a_clock_counts_nothing_twice_and_is_taken_off_again(engine):
 
 
 def test_an_opponent_that_is_not_installed_is_named(engine, monkeypatch):
-    monkeypatch.setattr(benchmark_run, "has_transformers", lambda: False)
+    monkeypatch.setattr(benchmark_run, "transformers_version", lambda: None)
     report = bench(engine, against=True)
-    assert report.opponents == {"transformers": False}
+    assert report.opponents == {"transformers": None}
     assert "transformers: not installed, not measured" in report.to_text()
+
+
+def test_a_prompt_that_an_engine_would_remember_is_refused(engine):
+    with pytest.raises(InvalidRequest, match=r"prompt of 30\d tokens: want fewer than 256"):
+        run_case(
+            Case(name="long", model=str(engine.path), workload=Workload("cells", ("." * 300,))),
+            num_steps=1,
+            repeats=1,
+            seed=0,
+            against=False,
+            steps=(1,),
+        )
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ transformers is no dependency: where it is not installed, the benchmark says so 
 
 import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ _EXPERTS = ("grouped_mm", "eager", "batched_mm")
 _HOPELESS = 3.0  # times the fastest so far: not tried a second time
 
 
-def has_transformers() -> bool:
-    """Whether transformers can be imported; imports nothing."""
-    return find_spec("transformers") is not None
+def transformers_version() -> str | None:
+    """The version that is installed, if one is; imports nothing."""
+    try:
+        return metadata.version("transformers")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 class Transformers:
@@ -31,7 +34,6 @@ class Transformers:
 
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        self.version = transformers.__version__
         self.implementation = ""  # "attention, experts", once chosen
         self.tried: Mapping[str, float] = {}  # milliseconds per denoising step of each implementation
         self._device = device

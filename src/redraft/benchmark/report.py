@@ -21,7 +21,7 @@ class CaseReport:
     canvas_length: int
     prompt_tokens: int  # of the timed prompt
     prefill_ms: float
-    peak_memory: int  # bytes, before other sides are loaded; of the process on a CPU, so of all cases so far
+    peak_memory: int  # bytes, before any other side is loaded; of the process on a CPU, so of all cases so far
     steps: Mapping[str, StepTime]
     implementations: Mapping[str, float]  # of transformers that were tried; the fastest took part
     breakdown: Mapping[str, Mapping[str, float]]  # by side, then by component
@@ -96,7 +96,7 @@ class Report:
     num_steps: int
     repeats: int
     machine: Machine
-    opponents: Mapping[str, bool]  # whether it is installed
+    opponents: Mapping[str, str | None]  # their versions; None: not installed
     cases: Sequence[CaseReport]
 
     def to_json(self) -> str:
@@ -110,8 +110,11 @@ class Report:
             f"{machine.device_name}, {machine.num_threads} threads, torch {machine.versions['torch']}",
             f"one canvas and {self.num_steps} steps on every side, best of {self.repeats}, prefill included",
         ]
-        missing = [f"{name}: not installed, not measured" for name, is_there in self.opponents.items() if not is_there]
-        return "\n\n".join(["\n".join([*head, *missing]), *(case.to_text() for case in self.cases)])
+        others = [
+            f"{name} {version}" if version else f"{name}: not installed, not measured"
+            for name, version in self.opponents.items()
+        ]
+        return "\n\n".join(["\n".join([*head, *others]), *(case.to_text() for case in self.cases)])
 
 
 def _ratios(best: Mapping[str, float]) -> dict[str, float]:

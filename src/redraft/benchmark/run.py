@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -19,11 +20,12 @@ from redraft.benchmark.measure import (
     prefill_milliseconds,
     take_turns,
 )
-from redraft.benchmark.opponents import Transformers, has_transformers
+from redraft.benchmark.opponents import Transformers, transformers_version
 from redraft.benchmark.report import CaseReport, Report
-from redraft.config import SamplingParams
+from redraft.config import PREFILL_CHUNK, SamplingParams
 from redraft.engine.engine import Engine
 from redraft.engine.loading import load
+from redraft.errors import InvalidRequest
 from redraft.kernels.native import native_state
 
 
@@ -34,16 +36,16 @@ def run_benchmark(
 
     steps: the steps per canvas at which diffusion is compared with left-to-right decoding.
     """
-    has_opponent = against and has_transformers()
+    version = transformers_version() if against else None
     return Report(
         command=command,
         seed=seed,
         num_steps=num_steps,
         repeats=repeats,
         machine=this_machine(),
-        opponents={"transformers": has_opponent} if against else {},
+        opponents={"transformers": version} if against else {},
         cases=[
-            run_case(case, num_steps=num_steps, repeats=repeats, seed=seed, against=has_opponent, steps=steps)
+            run_case(case, num_steps=num_steps, repeats=repeats, seed=seed, against=version is not None, steps=steps)
             for case in cases
         ],
     )
@@ -51,16 +53,15 @@ def run_benchmark(
 
 def run_case(case: Case, *, num_steps: int, repeats: int, seed: int, against: bool, steps: Sequence[int]) -> CaseReport:
     """One model. What is delivered and memory come first, before other engines and transformers are loaded."""
+    (default, options), *others = _sides().items()
     with ExitStack() as stack:
-        engines = {
-            name: stack.enter_context(load(case.model, dtype=dtype, kernels=kernels))
-            for name, (dtype, kernels) in _sides().items()
-        }
-        engine = next(iter(engines.values()))
-        model, prompt_ids = engine.model, engine.tokenizer.encode_prompt(case.workload.prompts[0])
+        engine = stack.enter_context(load(case.model, **options))
+        model, prompt_ids = engine.model, _timed_prompt(engine, case)
         delivered = deliveries(engine, case.workload.prompts, SamplingParams(seed=seed)) if case.is_trained else {}
         prefill = prefill_milliseconds(engine, prompt_ids, repeats)
         peak = peak_memory(model.device)
+        engines = {default: engine}
+        engines |= {name: stack.enter_context(load(case.model, **options)) for name, options in others}
         opponent = None
         if against:
             opponent = Transformers(engine.path, str(model.dtype).removeprefix("torch."), model.device.type)
@@ -86,14 +87,24 @@ def run_case(case: Case, *, num_steps: int, repeats: int, seed: int, against: bo
         )
 
 
-def _sides() -> Mapping[str, tuple[str, str]]:
-    """dtype and kernels of each of our sides, the default first."""
+def _sides() -> Mapping[str, Mapping[str, Any]]:
+    """How each of our sides is loaded, the default first."""
+    low = {"redraft bf16": {"dtype": "bfloat16"}}
     if torch.cuda.is_available():
-        return {"redraft bf16": ("bfloat16", "auto")}
-    sides = {"redraft fp32": ("float32", "auto"), "redraft bf16": ("bfloat16", "auto")}
-    if native_state().is_usable:
-        sides["redraft fp32, plain torch"] = ("float32", "torch")
-    return sides
+        return low
+    plain = {"redraft fp32, plain torch": {"dtype": "float32", "kernels": "torch"}}
+    return {"redraft fp32": {"dtype": "float32"}, **low, **(plain if native_state().is_usable else {})}
+
+
+def _timed_prompt(engine: Engine, case: Case) -> list[int]:
+    """Ids of the case's first prompt; InvalidRequest where an engine would remember a part of it between runs."""
+    prompt_ids = engine.tokenizer.encode_prompt(case.workload.prompts[0])
+    if len(prompt_ids) >= PREFILL_CHUNK:
+        raise InvalidRequest(
+            f"prompt of {len(prompt_ids)} tokens: want fewer than {PREFILL_CHUNK}, since an engine remembers that many "
+            "and other sides encode them every time"
+        )
+    return prompt_ids
 
 
 def _runs(

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from redraft.cli.options import json_option, model_option
 from redraft.cli.output import waiting
@@ -53,8 +54,13 @@ def bench(
     A step is compared with the bare matrix products of its shapes and with transformers on the same checkpoint, and
     split by component; tokens per second are compared with left-to-right decoding by the same weights.
     """
+    chosen = click.get_current_context().get_parameter_source("model")
+    if suite and chosen is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--model with --suite: the suite has its own models, want one of the two")
     if suite and prompt_file:
         raise click.UsageError("--prompt-file with --suite: the suite has its own prompts, want one of the two")
+    if out and not Path(out).parent.is_dir():
+        raise click.UsageError(f"--out {out}: want a file in a directory that exists")
     with waiting("measuring ..."), tempfile.TemporaryDirectory() as folder:
         from redraft.benchmark import cases
         from redraft.benchmark.run import run_benchmark
