@@ -11,11 +11,12 @@ import pytest
 import redraft
 from redraft.benchmark import run as benchmark_run
 from redraft.benchmark.breakdown import clocked
-from redraft.benchmark.cases import Case, random_config, write_random_model
+from redraft.benchmark.cases import Case, case_of, random_config, write_random_model
 from redraft.benchmark.fit import num_parameters
 from redraft.benchmark.measure import canvas_seconds, delivery, paces, prefill_milliseconds, take_turns
 from redraft.benchmark.run import run_benchmark, run_case
 from redraft.benchmark.workload import Workload
+from redraft.checkpoint.config import read_config
 from redraft.checkpoint.save import save_model
 from redraft.config import GenerationDefaults, LayerConfig, ModelConfig, SamplingParams
 from redraft.errors import InvalidRequest
@@ -177,6 +178,12 @@ def test_random_models_of_a_seed_are_equal_and_can_be_loaded(tmp_path):
     first, second = (write_random_model(tmp_path / name, config, seed=4) for name in "ab")
     with redraft.load(str(first)) as one, redraft.load(str(second)) as other:
         assert one.generate("x = ", SamplingParams(seed=1)).text == other.generate("x = ", SamplingParams(seed=1)).text
+
+
+def test_a_random_model_of_the_suite_is_a_case_by_itself(tmp_path):
+    case = case_of("random-64", tmp_path, seed=1)
+    assert (case.name, case.model, case.is_trained) == ("random-64", str(tmp_path / "random-64"), False)
+    assert read_config(Path(case.model)).canvas_length == 64
 
 
 def test_the_random_shape_has_22_6_million_parameters():

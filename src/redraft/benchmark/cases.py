@@ -25,14 +25,18 @@ class Case:
     is_trained: bool = True  # else its replies mean nothing, and only steps are timed
 
 
-def case_of(model: str, workload: Workload | None = None) -> Case:
-    """The case of any model that can be loaded."""
-    return Case(name=model, model=model, workload=workload or workload_for(model))
-
-
-def suite(folder: Path, seed: int) -> list[Case]:
-    """The cases of SUITE; random models are written to `folder`."""
-    return [case_of(name) if name == "redraft-sudoku" else _random_case(folder, name, seed) for name in SUITE]
+def case_of(model: str, folder: Path, seed: int, workload: Workload | None = None) -> Case:
+    """The case of any model that can be loaded, or of one of SUITE's random models, which is written to `folder`."""
+    is_trained = model == "redraft-sudoku" or model not in SUITE
+    directory = folder / model
+    if not is_trained:
+        write_random_model(directory, random_config(int(model.removeprefix("random-"))), seed)
+    return Case(
+        name=model,
+        model=model if is_trained else str(directory),
+        workload=workload or workload_for(model),
+        is_trained=is_trained,
+    )
 
 
 def random_config(canvas_length: int) -> ModelConfig:
@@ -46,9 +50,3 @@ def write_random_model(folder: Path, config: ModelConfig, seed: int) -> Path:
     for name in _TOKENIZER_FILES:
         shutil.copy(resolve("redraft-mini") / name, directory)
     return directory
-
-
-def _random_case(folder: Path, name: str, seed: int) -> Case:
-    config = random_config(int(name.removeprefix("random-")))
-    directory = write_random_model(folder / name, config, seed)
-    return Case(name=name, model=str(directory), workload=workload_for(name), is_trained=False)

@@ -16,7 +16,8 @@ from redraft.cli.output import waiting
 @click.option(
     "--suite",
     is_flag=True,
-    help="In place of a model: redraft-sudoku, and random weights of 22.6 M parameters with canvases of 64 and 256.",
+    help="In place of a model: redraft-sudoku, and random weights of 22.6 M parameters with canvases of 64 and 256, "
+    "which are random-64 and random-256 as models by themselves.",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=12, show_default=True, help="Denoising steps of a timed canvas."
@@ -68,7 +69,7 @@ def bench(
 
         workload = workload_from(prompt_file) if prompt_file else None
         report = run_benchmark(
-            cases.suite(Path(folder), seed) if suite else [cases.case_of(model, workload)],
+            [cases.case_of(name, Path(folder), seed, workload) for name in (cases.SUITE if suite else [model])],
             command="redraft " + shlex.join(sys.argv[1:]),
             num_steps=steps,
             repeats=repeats,

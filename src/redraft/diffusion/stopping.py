@@ -31,8 +31,9 @@ class StableAndConfident:
         is_done = self.mean_entropy(prediction) < self.confidence
         if len(history) < self.stability:
             is_done = torch.zeros_like(is_done)
-        for earlier in history[-self.stability :]:
-            is_done = is_done & (earlier == prediction.best).all()
+        else:
+            for earlier in history[-self.stability :]:
+                is_done = is_done & (earlier == prediction.best).all()
         counted = self.counted(prediction)
         return is_done if counted is None else is_done | ~counted.any()
 
