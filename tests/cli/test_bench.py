@@ -35,6 +35,17 @@ def test_options_reach_the_benchmark_and_the_report_is_printed_and_written(run, 
     assert out.read_text() == '{"cases": []}\n'
 
 
+def test_the_suite_is_the_sudoku_model_and_random_ones_with_two_lengths_of_canvas(run, asked):
+    done = run("bench", "--suite")
+    assert done.exit_code == 0, done.stderr
+    cases, _ = asked[0]
+    assert [(case.name, case.is_trained) for case in cases] == [
+        ("redraft-sudoku", True),
+        ("random-64", False),
+        ("random-256", False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
