@@ -83,9 +83,10 @@ class FakeEngine:
         self.asked.append(((before, after), params))
         return self._reply(self.answer((before, after)))
 
-    def fill_stream(self, before, after, params=None, wants_drafts=True):
-        self.asked.append(((before, after), params))
-        return SimpleNamespace(events=lambda: FakeEngine(lambda _: self.answer((before, after))).stream(before))
+    def fill_stream(self, infill, params=None, wants_drafts=True):
+        self.asked.append((infill, params))
+        text = self.answer((infill.before, infill.after))
+        return SimpleNamespace(events=lambda: FakeEngine(lambda _: text).stream(infill.before))
 
     def edit(self, text, instruction, params=None, strength=0.5):
         self.asked.append(((text, instruction, strength), params))

@@ -5,7 +5,7 @@ import pytest
 from redraft.evaluation.pieces import FORMS, HOLES
 from redraft.evaluation.sudoku import NUM_CELLS, PUZZLES, faults, groups
 
-FILLINGS = ("self.y = y", "total", "file", "json")
+FILLINGS = ("name", "self", "items", "number")
 
 
 def solution(clues):
@@ -45,17 +45,15 @@ def test_right_answers_are_said_to_be_right_in_a_few_plain_lines(knowing, run, s
         f"  {solutions[PUZZLES[0]]}",
         "  solved",
         figures.format(81, 162, 40.5),
-        "Infill 1 of 4: a hole in Python, so that point.y == 2",
-        "  class Point:",
-        "      def __init__(self, x, y):",
-        "          self.x = x",
-        "          ____",
+        "Infill 1 of 4: a hole in Python, held to 4 names",
+        "  def greet(name):",
+        "      return 'hello ' + ____",
         "",
         "",
-        "  point = Point(1, 2)",
-        "  self.y = y",
+        "  text = greet('Ada')",
+        "  name",
         "  right",
-        figures.format(10, 20, "5.0"),
+        figures.format(6, 12, "3.0"),
         "Form 1 of 4: a note to JSON, held to a schema",
         "  Lunch with Maria at 14:30 in Oslo.",
         '  {"name": "Maria", "time": "14:30", "city": "Oslo"}',
@@ -103,6 +101,6 @@ def test_each_shipped_model_is_loaded_once_and_asked_with_the_seed(knowing, run)
     run("demo", "--seed", "9", "--pieces", "1")
     assert knowing.loaded == [("redraft-sudoku", {}), ("redraft-mini", {})]
     assert [params.seed for _, params in knowing.asked] == [9, 9, 9]
-    assert knowing.asked[1][1].stop == ("\n",)
+    assert knowing.asked[1][0] == HOLES[0].infill
     assert knowing.asked[2][1].constraint.matches(json.dumps(FORMS[0].wanted))
     assert knowing.is_closed

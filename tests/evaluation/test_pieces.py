@@ -8,7 +8,7 @@ from redraft.constraints.spec import JSONSchema
 from redraft.evaluation.pieces import FORMS, HOLES, FormPiece, HolePiece
 
 FORM = FormPiece("12 tiles for Ada", {"count": 12, "name": "Ada"})
-HOLE = HolePiece("x = ", "\n", "x == 3")
+HOLE = HolePiece("x = ", "\n", ("3",), "x == 3")
 
 
 def test_a_form_is_asked_with_empty_fields_of_its_types():

@@ -58,10 +58,8 @@ def play_sudoku(stage: Stage, clues: str) -> "Reply":
 
 
 def play_hole(stage: Stage, piece: HolePiece) -> "Reply":
-    """One hole, filled with both sides in view; it ends with its line."""
-    params = replace(stage.params, stop="\n")
-    handle = stage.engine.fill_stream(piece.before, piece.after, params)
-    return stage.play(handle.events(), stage.text_painter())
+    """One hole, filled with both sides in view and held to its names."""
+    return stage.play(stage.engine.fill_stream(piece.infill, stage.params).events(), stage.text_painter())
 
 
 def play_form(stage: Stage, piece: FormPiece) -> "Reply":
@@ -103,7 +101,7 @@ ACTS = (
         "infill",
         "redraft-mini",
         HOLES,
-        title=lambda piece: f"a hole in Python, so that {piece.check}",
+        title=lambda piece: f"a hole in Python, held to {len(piece.names)} names",
         shown=lambda piece: piece.before + HOLE + piece.after.rstrip(),
         play=play_hole,
         faults=lambda piece, answer: piece.faults(answer),

@@ -178,11 +178,9 @@ class Engine:
         """`fill` without blocking the event loop."""
         return await self._fill(Infill(before, after), _one(params)).areply()
 
-    def fill_stream(
-        self, before: str, after: str, params: SamplingParams | None = None, wants_drafts: bool = True
-    ) -> Handle:
-        """`fill` as a handle, whose `events` and `aevents` are those of `stream`."""
-        return self._fill(Infill(before, after), _one(params), wants_drafts)
+    def fill_stream(self, infill: Infill, params: SamplingParams | None = None, wants_drafts: bool = True) -> Handle:
+        """An infill as a handle, whose `events` and `aevents` are those of `stream`."""
+        return self._fill(infill, _one(params), wants_drafts)
 
     def edit(self, text: str, instruction: str, params: SamplingParams | None = None, strength: float = 0.5) -> Reply:
         """`text` rewritten as the instruction says, one canvas long; strength 0 keeps it, 1 starts from noise."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redraft.constraints.spec import Choice, Infill
 from redraft.evaluation.sandbox import passes
 
 
@@ -43,11 +44,17 @@ class FormPiece:
 
 @dataclass(frozen=True)
 class HolePiece:
-    """A program with one hole, and what must hold when it has run."""
+    """A program with one hole, names of which one belongs there, and what must hold when the program has run."""
 
     before: str
     after: str
+    names: tuple[str, ...]
     check: str  # an expression
+
+    @property
+    def infill(self) -> Infill:
+        """The hole, held to the names."""
+        return Infill(self.before, self.after, hole=Choice(self.names))
 
     def faults(self, answer: str) -> tuple[str, ...]:
         """What is wrong with a filling; empty where the program runs (in a limited process) and the check holds."""
@@ -67,23 +74,27 @@ FORMS = (
 )
 HOLES = (
     HolePiece(
-        "class Point:\n    def __init__(self, x, y):\n        self.x = x\n        ",
-        "\n\n\npoint = Point(1, 2)\n",
-        "point.y == 2",
+        "def greet(name):\n    return 'hello ' + ",
+        "\n\n\ntext = greet('Ada')\n",
+        ("name", "greet", "text", "hello"),
+        "text == 'hello Ada'",
     ),
     HolePiece(
-        "def add(first, second):\n    total = first + second\n    return ",
-        "\n\n\nresult = add(2, 3)\n",
-        "result == 5",
+        "class Dog:\n    def __init__(self, name):\n        ",
+        ".name = name\n\n\nrex = Dog('Rex')\n",
+        ("self", "name", "Dog", "rex"),
+        "rex.name == 'Rex'",
     ),
     HolePiece(
-        'with open("note.txt", "w") as ',
-        ':\n    file.write("ready")\n',
-        'open("note.txt").read() == "ready"',
+        "def is_empty(items):\n    return len(",
+        ") == 0\n\n\nempty = is_empty([])\n",
+        ("items", "is_empty", "len", "empty"),
+        "empty is True",
     ),
     HolePiece(
-        "import ",
-        '\n\ntext = json.dumps({"name": "Ada"})\n',
-        'text == \'{"name": "Ada"}\'',
+        "total = 0\nfor number in [1, 2, 3]:\n    total += ",
+        "\n",
+        ("total", "number", "range"),
+        "total == 6",
     ),
 )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from redraft.config import SamplingParams
+from redraft.constraints.spec import Infill
 from redraft.engine.engine import Engine
 from redraft.engine.handle import Handle
 from redraft.errors import InvalidRequest
@@ -70,7 +71,7 @@ def fill_starter(engine: Engine, before: str, after: str, params: SamplingParams
     used = replace(params, **dict.fromkeys(_NOT_USED))
 
     def start(wants_drafts: bool) -> Handle:
-        return engine.fill_stream(before, after, used, wants_drafts)
+        return engine.fill_stream(Infill(before, after), used, wants_drafts)
 
     return start
 
