@@ -8,7 +8,12 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
+# How long an example takes to draw says how busy the machine is, not what is wrong.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Where tensors are. Not where users' values arrive: there our own refusal is what tests want to see.
 _WITH_TENSORS = ("kernels", "model", "cache", "diffusion", "constraints.inference", "training")
