@@ -29,7 +29,7 @@ def plot(results: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         _by_level(axis, first)
     else:
         _by_noise(axis, first)
-    axis.set_title(f"{first['task']}, {first['model']}", fontsize="medium")
+    axis.set_title(first["task"] if len(results) > 1 else f"{first['task']}, {first['model']}", fontsize="medium")
     axis.grid(alpha=0.3)
     axis.legend(fontsize="small")
     figure.savefig(path, dpi=120)
