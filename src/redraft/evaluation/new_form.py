@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import redraft
-from redraft.benchmark.machine import versions
 from redraft.evaluation.forms import FormsTask, grade
 from redraft.evaluation.metrics import pooled_rate, rate
+from redraft.evaluation.run import versions
 from redraft.training import run
 from redraft.training.lora import TARGETS, LoraConfig
 from redraft.training.notes import notes
