@@ -32,7 +32,6 @@ def start(out: str | Path, config: RunConfig, *, decay: int | None = None, weigh
     """
     folder = Path(out)
     record = folder / "decay.json"
-    torch.set_flush_denormal(True)  # late in a run tiny values are common, and slow
     first = None if weights is None else _weights(weights)
     if decay is not None and not record.exists():
         trainer = Trainer(config, folder, weights=first)
@@ -49,8 +48,12 @@ def _weights(source: str) -> dict[str, torch.Tensor]:
 
 def run(trainer: Trainer, seconds: float | None = None, report: Callable[[Progress], None] | None = None) -> None:
     """Trains until time or decay is over. SIGTERM and SIGINT end it after the update in hand, with a checkpoint."""
-    with _stop_signals() as stopped:
-        trainer.run(seconds=seconds, report=report, should_stop=stopped.is_set)
+    torch.set_flush_denormal(True)  # late in a run tiny values are common, and slow
+    try:
+        with _stop_signals() as stopped:
+            trainer.run(seconds=seconds, report=report, should_stop=stopped.is_set)
+    finally:
+        torch.set_flush_denormal(False)  # the mode is the thread's, and other work may want them
 
 
 def save_adapter(config: RunConfig, checkpoint: str | Path, directory: str | Path) -> Path:
