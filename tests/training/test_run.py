@@ -60,7 +60,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path, config):
 
 
 def test_a_run_leaves_the_smallest_numbers_to_those_who_come_after_it(tmp_path, config):
-    run(start(tmp_path, config), seconds=0)
+    run(start(tmp_path, config), seconds=0.0)
     assert torch.full((8,), 1e-40).mul(1.0).min() > 0
 
 
