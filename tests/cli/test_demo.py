@@ -45,7 +45,7 @@ def test_right_answers_are_said_to_be_right_in_a_few_plain_lines(knowing, run, s
         f"  {solutions[PUZZLES[0]]}",
         "  solved",
         figures.format(81, 162, 40.5),
-        "Infill 1 of 4: a hole in Python, held to 4 names",
+        "Infill 1 of 4: a hole in Python, one of name, greet, text, hello",
         "  def greet(name):",
         "      return 'hello ' + ____",
         "",

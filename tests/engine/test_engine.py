@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import inspect
 import random
 import threading
 
@@ -10,7 +11,9 @@ import torch
 
 import redraft
 from redraft import Commit, Draft, Finish, SamplingParams
+from redraft.config import EngineConfig
 from redraft.diffusion.trace import Trace
+from redraft.engine.families import BlockDiffusion
 
 PROMPT = "53..7....6..195"
 NAN = float("nan")
@@ -261,3 +264,15 @@ def test_closed_engine_refuses(tiny_directory):
 def test_load_refuses_options_by_name(tiny_directory, options, word):
     with pytest.raises(redraft.InvalidRequest, match=word):
         redraft.load(str(tiny_directory), **options)
+
+
+def test_every_field_of_the_config_is_a_keyword_of_load_so_that_every_option_acts():
+    keywords = set(inspect.signature(redraft.load).parameters) - {"model", "adapter"}
+    assert keywords == {field.name for field in dataclasses.fields(EngineConfig)}
+
+
+def test_how_prompts_are_cut_into_steps_and_commits_folded_reaches_the_engine():
+    with redraft.load("redraft-sudoku", prefill_chunks=3, fold_commits=True) as engine:
+        family = engine.runner.families["diffusion"]
+        assert isinstance(family, BlockDiffusion)
+        assert (family.prefill_chunks, family.folds_commits) == (3, True)

@@ -101,7 +101,7 @@ ACTS = (
         "infill",
         "redraft-mini",
         HOLES,
-        title=lambda piece: f"a hole in Python, held to {len(piece.names)} names",
+        title=lambda piece: f"a hole in Python, one of {', '.join(piece.names)}",
         shown=lambda piece: piece.before + HOLE + piece.after.rstrip(),
         play=play_hole,
         faults=lambda piece, answer: piece.faults(answer),

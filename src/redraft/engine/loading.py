@@ -22,13 +22,17 @@ def load(
     max_context: int | None = None,
     cache_memory: int | None = None,
     kernels: str = "auto",
+    prefill_chunks: int | None = None,
+    fold_commits: bool | None = None,
 ) -> Engine:
     """An engine for a shipped model, a local directory, or a hub id with an optional @revision.
 
     dtype auto is float32 on CPU and bfloat16 on CUDA. `max_context` bounds prompt plus whole canvases, in tokens;
     `cache_memory` bounds the KV cache of all running requests, in bytes. `adapter` is a LoRA adapter in PEFT's format
     (directory or hub id), added to the weights as they are loaded. kernels "auto" is "native" on a CPU where they can
-    be built (`redraft check` says), else "torch". Raises LoadError or InvalidRequest.
+    be built (`redraft check` says), else "torch". `prefill_chunks` of 256 tokens of one prompt go into an engine step;
+    `fold_commits` appends a canvas in the pass that starts the next one. Neither changes a text. Raises LoadError or
+    InvalidRequest.
     """
     config = EngineConfig(
         device=device,
@@ -37,6 +41,8 @@ def load(
         max_context=max_context,
         cache_memory=cache_memory,
         kernels=kernels,
+        prefill_chunks=prefill_chunks,
+        fold_commits=fold_commits,
     )
     place = _device(config.device)
     precision = config.dtype if config.dtype != "auto" else ("bfloat16" if place.type == "cuda" else "float32")
