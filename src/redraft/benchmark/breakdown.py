@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from redraft.model.layers import GatedMLP
 from redraft.model.moe import Router
 
 REST = "rules, cache, Python"
+# The two stretches of a fused layer: norms, projections, heads; projection, norms, router, experts, dense MLP.
+FUSED = ("fused, before attention", "fused, after attention")
 # Kernels by component; what is left of a module's or a function's time goes to its own component.
 _KERNELS = {
     "attend": "attention",
@@ -33,6 +35,14 @@ _MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {
     GatedMLP: ("dense MLPs", ("gate_up", "down")),
     Router: ("routers", ("proj",)),
 }
+
+
+@dataclass(frozen=True)
+class _ClockedLayer:
+    """A FusedLayer whose two stretches are timed."""
+
+    before: Callable[..., Any]
+    after: Callable[..., Any]
 
 
 class Clock:
@@ -72,6 +82,7 @@ def clocked(engine: Engine) -> Iterator[Clock]:
     """A clock on every part of an engine's step, taken off again at the end. The engine must be idle."""
     model, clock = engine.model, Clock(engine.model.device.type == "cuda")
     timed: list[tuple[object, str]] = []
+    fused = {}
 
     def put(owner: Any, name: str, component: str) -> None:
         owner.__dict__[name] = clock.timed(component, getattr(owner, name))
@@ -84,6 +95,11 @@ def clocked(engine: Engine) -> Iterator[Clock]:
     put(model, "head", "head")
     put(model, "soft_embedding", "soft embedding")
     put(engine.runner, "run", REST)
+    for layer in model.layers:
+        if layer.fused is not None:
+            fused[layer] = layer.fused
+            stretches = (layer.fused.before, layer.fused.after)
+            layer.fused = _ClockedLayer(*map(clock.timed, FUSED, stretches))
     kernels = model.kernels
     model.kernels = replace(
         kernels, **{name: clock.timed(component, getattr(kernels, name)) for name, component in _KERNELS.items()}
@@ -92,6 +108,8 @@ def clocked(engine: Engine) -> Iterator[Clock]:
         yield clock
     finally:
         model.kernels = kernels
+        for layer, stretches in fused.items():
+            layer.fused = stretches
         for owner, name in timed:
             del owner.__dict__[name]
 

@@ -53,14 +53,13 @@ class CaseReport:
         return f"transformers ({fastest})"
 
     def _breakdown_lines(self) -> list[str]:
-        """Components by the time they take on our first side."""
-        sides = list(self.breakdown)
-        rows = [("ms per step of one request, by component", *map(_short, sides), "products")]
-        first = self.breakdown[sides[0]]
-        for component in sorted(first, key=lambda name: -first[name]):
-            ours = [f"{self.breakdown[side].get(component, 0):.2f}" for side in sides]
-            floor = self.floor_breakdown.get(component)
-            rows.append((component, *ours, "" if floor is None else f"{floor:.2f}"))
+        """Components by the most time that one of our sides takes for them; blank where a side has no such part."""
+        columns = {**{_short(side): parts for side, parts in self.breakdown.items()}, "products": self.floor_breakdown}
+        most = {name: max(parts.get(name, 0.0) for parts in self.breakdown.values()) for name in _names(self.breakdown)}
+        rows = [("ms per step of one request, by component", *columns)]
+        for component in sorted(most, key=lambda name: -most[name]):
+            taken = [parts.get(component) for parts in columns.values()]
+            rows.append((component, *("" if each is None else f"{each:.2f}" for each in taken)))
         return _aligned(rows)
 
     def _pace_lines(self) -> list[str]:
@@ -129,6 +128,11 @@ def _ratios(best: Mapping[str, float]) -> dict[str, float]:
     if ours and "transformers" in best:
         ratios["transformers over redraft fp32"] = best["transformers"] / ours
     return ratios
+
+
+def _names(breakdown: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Every component of any side, once."""
+    return list(dict.fromkeys(name for parts in breakdown.values() for name in parts))
 
 
 def _short(side: str) -> str:

@@ -11,8 +11,9 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -22,11 +23,13 @@ import torch
 
 from redraft.errors import LoadError
 from redraft.kernels.statistics import Statistics
-from redraft.kernels.suite import PLAIN, Kernels
+from redraft.kernels.suite import PLAIN, FusedLayer, Kernels
 
 MODULE = "redraft_native"
 # Up to here all scores of a row are held at once; longer contexts are left to torch, whose version holds only some.
 MAX_KEYS = 4096
+# Bytes of a layer's weights: what every core's own cache (L2) holds.
+FUSE_UP_TO = 2**20
 SOURCES = tuple(sorted((Path(__file__).parent / "csrc").iterdir()))
 _log = logging.getLogger(__name__)
 
@@ -79,7 +82,21 @@ def native_suite() -> Kernels:
         # [E, 2F, D] with neighbouring outputs side by side in memory: what a vector of outputs is loaded from.
         lay_out=lambda gate_up: gate_up.transpose(1, 2).contiguous().transpose(1, 2),
         statistics=lambda *arguments: Statistics(*module.statistics(*arguments)),
+        fuse=partial(_fuse, module),
+        fuse_up_to=FUSE_UP_TO,
     )
+
+
+def _fuse(module: Any, weights: Mapping[str, torch.nn.Parameter], **shape: Any) -> FusedLayer:
+    """See Kernels.fuse. Matrices come to lie as [in, out], their rows filled up to whole panels of columns."""
+    for name, weight in weights.items():
+        if name.split(".")[0] in ("attention", "mlp") and weight.ndim == 2:
+            num_out, size = weight.shape
+            rows = weight.new_zeros(size, -(-num_out // module.panel) * module.panel)
+            rows[:, :num_out] = weight.detach().t()
+            weight.data = rows[:, :num_out].t()
+    tensors = {name: weight.detach() for name, weight in weights.items()}
+    return module.FusedLayer(weights=tensors, **shape)
 
 
 def native_state() -> NativeState:

@@ -38,18 +38,30 @@ class Attention(nn.Module):
         kernels: Kernels = PLAIN,
     ) -> Float[Tensor, "T D"]:
         """Rows after attention. `index` is the layer's own; every segment's rows are put in its cache, in order."""
-        N, G, H = self.num_heads, self.layer.num_kv_heads, self.layer.head_dim
+        N, G = self.num_heads, self.layer.num_kv_heads
         queries, keys, values = kernels.heads(
             self.qkv(x), self.query_scale, self.key_scale, turns, self.eps, N, G, self.layer.shares_kv
         )
+        return self.out(self.read(index, readings, kernels, queries, keys, values))
+
+    def read(
+        self,
+        index: int,
+        readings: Sequence[Reading],
+        kernels: Kernels,
+        queries: Float[Tensor, "T N H"],
+        keys: Float[Tensor, "T G H"],
+        values: Float[Tensor, "T G H"],
+    ) -> Float[Tensor, "T NH"]:
+        """What every segment's rows see, segment by segment; zeros for spare rows after the last."""
         mixed = [
             self._read(index, reading, kernels, *(rows[reading.segment.rows] for rows in (queries, keys, values)))
             for reading in readings
         ]
-        num_spare = x.shape[0] - readings[-1].segment.stop
+        num_spare = len(queries) - readings[-1].segment.stop
         if num_spare:
-            mixed.append(x.new_zeros(num_spare, N * H))
-        return self.out(mixed[0] if len(mixed) == 1 else torch.cat(mixed))
+            mixed.append(queries.new_zeros(num_spare, mixed[0].shape[1]))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
     def _read(
         self,

@@ -11,7 +11,7 @@ from redraft.cache.view import CacheView, ContiguousCache
 from redraft.config import PREFILL_CHUNK, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.kernels.moe import padded_rows
-from redraft.kernels.suite import PLAIN, Kernels
+from redraft.kernels.suite import PLAIN, FusedLayer, Kernels
 from redraft.model.attention import Attention
 from redraft.model.embedding import TiedEmbedding
 from redraft.model.layers import GatedMLP, RMSNorm, Rotary
@@ -47,6 +47,7 @@ class Layer(nn.Module):
         self.moe_post_norm = RMSNorm(size, eps)
         self.post_norm = RMSNorm(size, eps)
         self.scalars = nn.Parameter(torch.ones(2))  # per Role, multiplies the whole residual stream
+        self.fused: FusedLayer | None = None  # runs instead of what `forward` shows, attention apart
 
     def forward(
         self,
@@ -57,6 +58,8 @@ class Layer(nn.Module):
         role: int | Int[Tensor, "T 1"],
         kernels: Kernels = PLAIN,
     ) -> tuple[Float[Tensor, "T D"], Routing]:
+        if self.fused is not None and kernels is not PLAIN:
+            return self._run_fused(self.fused, x, index, readings, turns, role, kernels)
         attended = self.attention(self.attention_norm(x, kernels), index, readings, turns, kernels)
         x = self.attention_post_norm.onto(x, attended, kernels)
         # Three norms that differ only in their weights read the same rows.
@@ -66,6 +69,35 @@ class Layer(nn.Module):
         mixed = self.moe_post_norm.onto(dense, routed, kernels)
         return self.post_norm.onto(x, mixed, kernels) * self.scalars[role], routing
 
+    def _run_fused(
+        self,
+        fused: FusedLayer,
+        x: Float[Tensor, "T D"],
+        index: int,
+        readings: Sequence[Reading],
+        turns: Float[Tensor, "T 2 H"],
+        role: int | Int[Tensor, "T 1"],
+        kernels: Kernels,
+    ) -> tuple[Float[Tensor, "T D"], Routing]:
+        attended = self.attention.read(index, readings, kernels, *fused.before(x, turns))
+        x, *routing = fused.after(x, attended, self.scalars[role], isinstance(role, Tensor))
+        return x, Routing(*routing)
+
+    def use(self, kernels: Kernels, is_fused: bool) -> None:
+        """Lay the weights out as these kernels want them."""
+        self.moe.gate_up.data = kernels.lay_out(self.moe.gate_up.data)
+        self.fused = None
+        if is_fused:
+            assert kernels.fuse is not None
+            self.fused = kernels.fuse(
+                dict(self.named_parameters()),
+                eps=self.post_norm.eps,
+                num_queries=self.attention.num_heads,
+                num_kv=self.attention.layer.num_kv_heads,
+                shares_kv=self.attention.layer.shares_kv,
+                num_chosen=self.moe.router.num_chosen,
+            )
+
 
 class DiffusionTransformer(nn.Module):
     """A DiffusionGemma-class model. Parameters are uninitialised: load a checkpoint, or use `random_model`."""
@@ -74,6 +106,7 @@ class DiffusionTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.kernels = PLAIN
+        self.is_fused = False  # whether these kernels run whole layers, see Kernels.fuse
         self.embedding = TiedEmbedding(config.vocab_size, config.hidden_size, config.logit_softcap)
         self.self_conditioning = SelfConditioning(config.hidden_size, config.intermediate_size, config.rms_norm_eps)
         self.rotary = Rotary(config.layers)
@@ -101,14 +134,14 @@ class DiffusionTransformer(nn.Module):
         return self.embedding.weight.dtype
 
     def use(self, kernels: Kernels) -> None:
-        """Run with these kernels from now on, in place; expert weights are laid out in memory as they want them.
+        """Run with these kernels from now on, in place; weights are laid out in memory as they want them.
 
         While gradients are enabled plain torch runs all the same: only it can be differentiated.
         """
         self.kernels = kernels
-        for module in self.modules():
-            if isinstance(module, MixtureOfExperts):
-                module.gate_up.data = kernels.lay_out(module.gate_up.data)
+        self.is_fused = all(kernels.can_fuse(dict(layer.named_parameters())) for layer in self.layers)
+        for layer in self.layers:
+            layer.use(kernels, self.is_fused)
 
     @property
     def _kernels(self) -> Kernels:
@@ -128,6 +161,9 @@ class DiffusionTransformer(nn.Module):
         role = self._role(batch, num_spare)
         signal = None if batch.signal is None else _spare(batch.signal, num_spare)
         x = self._input(_spare(batch.token_ids, num_spare), signal, role)
+        if self.is_fused and self._kernels is not PLAIN:  # no product of torch's is left that wants spare rows
+            x, num_spare = x[:num_rows], 0
+            role = role[:num_rows] if isinstance(role, Tensor) else role
         readings = _readings(batch.segments, self.config.sliding_window)
         turns = self.rotary(_positions(readings, num_spare), x.device, x.dtype)
         for index, layer in enumerate(self.layers):

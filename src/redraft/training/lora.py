@@ -18,6 +18,7 @@ from redraft.checkpoint.adapter import Adapter, Factors, is_adaptable, write_ada
 from redraft.checkpoint.names import Place, published_places
 from redraft.config import ModelConfig
 from redraft.errors import InvalidRequest
+from redraft.kernels.suite import PLAIN
 from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Tensor
 
@@ -79,7 +80,8 @@ class LowRank(nn.Module):
 
 
 def attach(model: DiffusionTransformer, lora: LoraConfig, seed: int = 0) -> None:
-    """Freezes the model and gives it factors to train, in place; the same seed gives the same."""
+    """Freezes the model, puts it on plain torch and gives it factors to train; the same seed gives the same."""
+    model.use(PLAIN)  # a fused layer would read the weights without their factors
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for parameter_name, places in _by_parameter(model.config, lora).items():

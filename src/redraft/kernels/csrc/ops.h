@@ -7,6 +7,7 @@
 namespace redraft {
 
 struct BFloat16;
+struct Heads;
 
 template <typename T>
 void norm(const T* x, const T* weight, float eps, int64_t num_rows, int64_t size, T* out);
@@ -17,8 +18,7 @@ void add_norm(const T* base, const T* x, const T* weight, float eps, int64_t num
 template <typename T>
 void heads(
     const T* projected, const T* query_scale, const T* key_scale, const T* turns, float eps,
-    int64_t num_rows, int64_t num_queries, int64_t num_kv, int64_t size, bool shares_kv, T* queries, T* keys,
-    T* values);
+    int64_t num_rows, Heads shape, T* queries, T* keys, T* values);
 
 template <typename T>
 void attend(
