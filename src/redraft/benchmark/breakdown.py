@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from redraft.engine.engine import Engine
+from redraft.kernels.suite import FusedLayer
 from redraft.model.attention import Attention
+from redraft.model.layer import Layer
 from redraft.model.layers import GatedMLP
 from redraft.model.moe import Router
 
@@ -82,7 +84,7 @@ def clocked(engine: Engine) -> Iterator[Clock]:
     """A clock on every part of an engine's step, taken off again at the end. The engine must be idle."""
     model, clock = engine.model, Clock(engine.model.device.type == "cuda")
     timed: list[tuple[object, str]] = []
-    fused = {}
+    fused: dict[Layer, FusedLayer] = {}
 
     def put(owner: Any, name: str, component: str) -> None:
         owner.__dict__[name] = clock.timed(component, getattr(owner, name))
@@ -95,8 +97,8 @@ def clocked(engine: Engine) -> Iterator[Clock]:
     put(model, "head", "head")
     put(model, "soft_embedding", "soft embedding")
     put(engine.runner, "run", REST)
-    for layer in model.layers:
-        if layer.fused is not None:
+    for layer in model.modules():
+        if isinstance(layer, Layer) and layer.fused is not None:
             fused[layer] = layer.fused
             stretches = (layer.fused.before, layer.fused.after)
             layer.fused = _ClockedLayer(*map(clock.timed, FUSED, stretches))

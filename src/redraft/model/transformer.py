@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from redraft.cache.view import CacheView, ContiguousCache
-from redraft.config import PREFILL_CHUNK, LayerConfig, ModelConfig
+from redraft.config import PREFILL_CHUNK, ModelConfig
 from redraft.errors import InvalidRequest
 from redraft.kernels.moe import padded_rows
-from redraft.kernels.suite import PLAIN, FusedLayer, Kernels
-from redraft.model.attention import Attention
+from redraft.kernels.suite import PLAIN, Kernels
 from redraft.model.embedding import TiedEmbedding
-from redraft.model.layers import GatedMLP, RMSNorm, Rotary
+from redraft.model.layer import Layer
+from redraft.model.layers import RMSNorm, Rotary
 from redraft.model.masks import Reading, Role, Segment
-from redraft.model.moe import MixtureOfExperts, Routing
+from redraft.model.moe import Routing
 from redraft.model.self_conditioning import SelfConditioning
 from redraft.shapes import Float, Int, Tensor
 
@@ -28,75 +28,6 @@ class PackedBatch:
     token_ids: Int[Tensor, "T"]
     signal: Float[Tensor, "T D"] | None  # soft embedding, times sqrt(D); zero rows and None: self-conditioning off
     segments: tuple[Segment, ...]
-
-
-class Layer(nn.Module):
-    """Attention, then a dense and a routed MLP side by side, with norms before and after each."""
-
-    def __init__(self, config: ModelConfig, layer: LayerConfig):
-        super().__init__()
-        size, eps = config.hidden_size, config.rms_norm_eps
-        self.attention_norm = RMSNorm(size, eps)
-        self.attention = Attention(size, config.num_heads, layer, eps)
-        self.attention_post_norm = RMSNorm(size, eps)
-        self.mlp_norm = RMSNorm(size, eps)
-        self.mlp = GatedMLP(size, config.intermediate_size)
-        self.mlp_post_norm = RMSNorm(size, eps)
-        self.moe_norm = RMSNorm(size, eps)
-        self.moe = MixtureOfExperts(config)
-        self.moe_post_norm = RMSNorm(size, eps)
-        self.post_norm = RMSNorm(size, eps)
-        self.scalars = nn.Parameter(torch.ones(2))  # per Role, multiplies the whole residual stream
-        self.fused: FusedLayer | None = None  # runs instead of what `forward` shows, attention apart
-
-    def forward(
-        self,
-        x: Float[Tensor, "T D"],
-        index: int,
-        readings: Sequence[Reading],
-        turns: Float[Tensor, "T 2 H"],
-        role: int | Int[Tensor, "T 1"],
-        kernels: Kernels = PLAIN,
-    ) -> tuple[Float[Tensor, "T D"], Routing]:
-        if self.fused is not None and kernels is not PLAIN:
-            return self._run_fused(self.fused, x, index, readings, turns, role, kernels)
-        attended = self.attention(self.attention_norm(x, kernels), index, readings, turns, kernels)
-        x = self.attention_post_norm.onto(x, attended, kernels)
-        # Three norms that differ only in their weights read the same rows.
-        unit = kernels.norm(x, None, self.mlp_norm.eps)
-        routed, routing = self.moe(unit * self.moe_norm.weight, unit, kernels)
-        dense = self.mlp_post_norm(self.mlp(unit * self.mlp_norm.weight, kernels), kernels)
-        mixed = self.moe_post_norm.onto(dense, routed, kernels)
-        return self.post_norm.onto(x, mixed, kernels) * self.scalars[role], routing
-
-    def _run_fused(
-        self,
-        fused: FusedLayer,
-        x: Float[Tensor, "T D"],
-        index: int,
-        readings: Sequence[Reading],
-        turns: Float[Tensor, "T 2 H"],
-        role: int | Int[Tensor, "T 1"],
-        kernels: Kernels,
-    ) -> tuple[Float[Tensor, "T D"], Routing]:
-        attended = self.attention.read(index, readings, kernels, *fused.before(x, turns))
-        x, *routing = fused.after(x, attended, self.scalars[role], isinstance(role, Tensor))
-        return x, Routing(*routing)
-
-    def use(self, kernels: Kernels, is_fused: bool) -> None:
-        """Lay the weights out as these kernels want them."""
-        self.moe.gate_up.data = kernels.lay_out(self.moe.gate_up.data)
-        self.fused = None
-        if is_fused:
-            assert kernels.fuse is not None
-            self.fused = kernels.fuse(
-                dict(self.named_parameters()),
-                eps=self.post_norm.eps,
-                num_queries=self.attention.num_heads,
-                num_kv=self.attention.layer.num_kv_heads,
-                shares_kv=self.attention.layer.shares_kv,
-                num_chosen=self.moe.router.num_chosen,
-            )
 
 
 class DiffusionTransformer(nn.Module):
@@ -140,8 +71,9 @@ class DiffusionTransformer(nn.Module):
         """
         self.kernels = kernels
         self.is_fused = all(kernels.can_fuse(dict(layer.named_parameters())) for layer in self.layers)
-        for layer in self.layers:
-            layer.use(kernels, self.is_fused)
+        for module in self.modules():
+            if isinstance(module, Layer):
+                module.use(kernels, self.is_fused)
 
     @property
     def _kernels(self) -> Kernels:
