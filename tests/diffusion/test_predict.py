@@ -36,6 +36,15 @@ def prediction(values=None, temperature=0.6, place=PLACE, draws=DRAWS, num_commi
     return predict(values, temperature, rule(**params), draws, place, num_committed=num_committed)
 
 
+def test_the_first_positions_of_a_prediction_are_its_rows():
+    whole = prediction(logprobs=2)
+    part = whole.first(7)
+    for name in ("entropy", "sample", "best", "signal", "free", "best_logprob"):
+        assert torch.equal(getattr(part, name), getattr(whole, name)[:7])
+    assert part.log_z == whole.log_z and [len(rows) for rows in part.top] == [7, 7]
+    assert whole.first(40) is whole
+
+
 def test_argmax_entropy_and_signal_are_those_of_the_tempered_logits():
     result = prediction(temperature=0.5)
     tempered = logits() / 0.5

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 import redraft
-from redraft import Choice, Commit, Free, Infill, JSONSchema, Regex, SamplingParams, Template, Tokens
+from redraft import Choice, Commit, Draft, Free, Infill, JSONSchema, Regex, SamplingParams, Template, Tokens
 
 PERSON = {
     "type": "object",
@@ -165,6 +165,17 @@ def test_a_template_in_a_hole_counts_its_tokens_keeps_from_stop_strings_and_tell
 def test_infill_with_either_side_empty(text_engine):
     assert text_engine.fill("", "tail\n", params(max_tokens=8)).finish_reason == "stop"
     assert text_engine.fill("head ", "", params(max_tokens=8)).finish_reason == "stop"
+
+
+def test_an_infill_ends_when_its_hole_is_settled_whatever_is_unsure_of_the_text_after_it():
+    engine = redraft.load("redraft-mini")
+    before, after = "class Dog:\n    def __init__(self, name):\n        ", ".name = name\n\n\nrex = Dog('Rex')\n"
+    hole = Infill(before, after, hole=Choice(["self", "name", "Dog", "rex"]))
+    reply = engine.solve(hole, params=SamplingParams(seed=0, record_trace=True))
+    assert reply.text == "self" and reply.usage.converged == (True,)
+    assert reply.usage.denoising_steps < 16
+    last = [event for event in reply.trace.events if isinstance(event, Draft)][-1]
+    assert last.mean_entropy > 0.1, "over the whole canvas, the suffix included"
 
 
 def test_edit_of_strength_0_keeps_the_text_without_a_pass(text_engine):

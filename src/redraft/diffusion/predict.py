@@ -31,6 +31,16 @@ class Prediction:
     log_z: Float[Tensor, ""] | float = 0.0  # log-probability of keeping to the constraint; 0 without one
     top: tuple[Int[Tensor, "C k"], Float[Tensor, "C k"]] | None = None  # the k best ids and log-probabilities, if asked
 
+    def first(self, num_positions: int) -> "Prediction":
+        """What it says about the first so many positions; `log_z` stays the whole canvas's."""
+        if num_positions == len(self.best):
+            return self
+        rows = slice(num_positions)
+        return Prediction(
+            self.entropy[rows], self.sample[rows], self.best[rows], self.signal[rows], self.free[rows],
+            self.best_logprob[rows], self.log_z, None if self.top is None else (self.top[0][rows], self.top[1][rows]),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogitRule:

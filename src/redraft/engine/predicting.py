@@ -90,8 +90,14 @@ def _asked(request: Request, num_rows: int) -> Asked:
 
 
 def _stops(request: Request, prediction: Prediction) -> Bool[Tensor, ""]:
+    """Whether the stop rule ends the canvas, by the positions that decide what it adds to the reply."""
     assert request.rules is not None
-    return torch.as_tensor(request.rules.stop(request.history, prediction), device=prediction.entropy.device)
+    history = request.history
+    if request.steering is not None:
+        num_decisive = request.steering.num_decisive(len(prediction.best))
+        history = [earlier[:num_decisive] for earlier in history]
+        prediction = prediction.first(num_decisive)
+    return torch.as_tensor(request.rules.stop(history, prediction), device=prediction.entropy.device)
 
 
 def _constrained_rows(request: Request, logits: Float[Tensor, "C V"]) -> ConstrainedRows:

@@ -48,6 +48,10 @@ class Steering(Protocol):
         """Remember what a denoising step found; the last one before `commit` is the one that counts."""
         ...
 
+    def num_decisive(self, canvas_length: int) -> int:
+        """Positions, from the first, that decide what the canvas adds to the reply, by the step last observed."""
+        ...
+
     def commit(self, best: list[int]) -> Committed:
         """What the finished canvas adds to the reply; moves the state on, in place."""
         ...
@@ -96,6 +100,10 @@ class AutomatonSteering(_OnCanvas):
         """See Steering."""
         return self._start(unroll(self._automaton, self._state, len(canvas), tokens_left, self._stop_ids[0]), canvas)
 
+    def num_decisive(self, canvas_length: int) -> int:
+        """See Steering. What follows the stop token is forced, so all of them may count."""
+        return canvas_length
+
     def commit(self, best: list[int]) -> Committed:
         """See Steering. The stop token stays, the fill after it goes."""
         assert self._states is not None
@@ -139,6 +147,12 @@ class InfillSteering(_OnCanvas):
     def start_canvas(self, canvas: Int[Tensor, "C"], tokens_left: int) -> Int[Tensor, "C"]:
         """See Steering. The budget is the infill's own: it counts tokens that begin in the hole."""
         return self._start(self._infill.unroll(self._path[-1], len(canvas), len(self._pieces)), canvas)
+
+    def num_decisive(self, canvas_length: int) -> int:
+        """See Steering. Those up to the token that closes the hole: the suffix after it is no part of the reply."""
+        assert self._states is not None
+        is_closed = ~self._infill.is_hole[self._states[1:]]
+        return int(is_closed.argmax()) + 1 if is_closed.any() else canvas_length
 
     def commit(self, best: list[int]) -> Committed:
         """See Steering. Healed bytes and suffix are no part of the reply."""
