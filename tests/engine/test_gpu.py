@@ -5,14 +5,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from redraft.benchmark.full_shape import tiny_config, unending_request
 from redraft.config import EngineConfig
+from redraft.diffusion.predict import _placed
+from redraft.diffusion.process import _word_block
 from redraft.engine.assembly import page_pool, shipped_families
 from redraft.engine.request import Phase, Request
 from redraft.engine.runner import Runner
+from redraft.errors import RedraftError
 from redraft.kernels.moe import experts_plain, experts_ragged
-from redraft.model.transformer import random_model
+from redraft.kernels.random import _columns
+from redraft.model.transformer import DiffusionTransformer, random_model
 
 needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
@@ -61,12 +69,14 @@ def test_experts_in_ragged_groups_are_those_of_fp32_on_a_cpu(device):
     assert relative(got, wanted) < BF16
 
 
-def denoising(device: str, num_requests: int) -> tuple[Runner, list[Request]]:
-    """A runner, and requests in the middle of their first canvas; experts are large enough to be sorted."""
-    shape = replace(tiny_config(), num_experts=80, moe_intermediate_size=256)
-    model = random_model(shape, device=device, dtype=torch.bfloat16).eval().requires_grad_(False)
+# Experts are large enough to be sorted.
+SHAPE = replace(tiny_config(), num_experts=80, moe_intermediate_size=256)
+
+
+def denoising(model: DiffusionTransformer, num_requests: int) -> tuple[Runner, list[Request]]:
+    """A runner, and requests in the middle of their first canvas."""
     requests = [unending_request(model, 40 + seed, num_steps=16, seed=seed) for seed in range(num_requests)]
-    config = EngineConfig(max_batch=num_requests)
+    config = EngineConfig(max_batch=num_requests, cache_memory=2**26)
     runner, pool = Runner(model, shipped_families(model, config)), page_pool(model, config, 128)
     for request in requests:
         cache = pool.admit(request.prompt_ids, request.capacity, 0)
@@ -78,9 +88,70 @@ def denoising(device: str, num_requests: int) -> tuple[Runner, list[Request]]:
     return runner, requests
 
 
+@pytest.fixture
+def fake_cuda():
+    """Tensors without numbers that say they are on a GPU: operations across devices fail, as do reads of a value."""
+    remembered = (_word_block, _columns, _placed)
+    for each in remembered:
+        each.cache_clear()
+    with FakeTensorMode():
+        yield torch.device("cuda")
+    for each in remembered:
+        each.cache_clear()
+
+
+class Uploads(TorchDispatchMode):
+    """Operations that take a tensor from the host to the device, which waits for the device too."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        taken = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
+        if any(each.is_cuda for each in tree_leaves(made) if isinstance(each, torch.Tensor)):
+            self.operations += [str(func) for each in taken if not each.is_cuda]
+        return made
+
+
+def blank_model(device: torch.device) -> DiffusionTransformer:
+    """Without weights: drawing them wants a real device."""
+    with torch.device("meta"):
+        model = DiffusionTransformer(SHAPE)
+    for name, weight in list(model.named_parameters()):
+        owner, _, attribute = name.rpartition(".")
+        blank = torch.empty(weight.shape, device=device, dtype=torch.bfloat16)
+        setattr(model.get_submodule(owner), attribute, nn.Parameter(blank, requires_grad=False))
+    return model
+
+
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="wants a CUDA build of torch, though no GPU")
+def test_what_a_denoising_step_makes_stays_on_the_device_and_it_reads_back_once(fake_cuda, monkeypatch):
+    waits = []
+
+    def read(values):
+        if not values.is_cuda:
+            return [5] * len(values)  # ids of a prompt
+        waits.append(values.shape)
+        return [[False, False] for _ in values]  # no canvas is bad or done
+
+    monkeypatch.setattr(FakeTensor, "tolist", read)
+    runner, requests = denoising(blank_model(fake_cuda), 3)
+    assert all(buffer.is_cuda for buffer in requests[0].cache._pool.buffers)
+    waits.clear()
+    with Uploads() as uploads:
+        for _ in range(10):  # a block of random words is made among them
+            outcomes = runner.run(requests)
+            assert not any(isinstance(outcome, RedraftError) for outcome in outcomes.values()), outcomes
+            assert all(request.canvas.is_cuda and request.signal.is_cuda for request in requests)
+    assert waits == [(3, 2)] * 10
+    assert not uploads.operations
+
+
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=needs_gpu)])
 def test_a_denoising_step_of_several_requests_waits_for_the_device_once(device):
-    runner, requests = denoising(device, 3)
+    runner, requests = denoising(random_model(SHAPE, device=device, dtype=torch.bfloat16), 3)
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as waits:
@@ -94,7 +165,7 @@ def test_a_denoising_step_of_several_requests_waits_for_the_device_once(device):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_requests_in_bf16_run_to_their_end(device):
-    runner, requests = denoising(device, 3)
+    runner, requests = denoising(random_model(SHAPE, device=device, dtype=torch.bfloat16), 3)
     while requests[0].phase is not Phase.FINISHED:
         runner.run(requests)
     assert all(len(request.token_ids) == 3 * 16 for request in requests)

@@ -34,7 +34,7 @@ def philox(
 ) -> Int[Tensor, "P 4"]:
     """Four 32-bit words per counter (int64), on the device of `positions`."""
     device = positions.device
-    steps = torch.as_tensor(denoising_steps, device=device).expand_as(positions)
+    steps = denoising_steps if isinstance(denoising_steps, Tensor) else torch.full_like(positions, denoising_steps)
     # The multipliers act on words 0 and 2, so the counter is held as the pairs (0, 2) and (1, 3).
     even = torch.stack([torch.full_like(positions, canvas_index), torch.full_like(positions, stream)])
     odd = torch.stack([steps, positions]).long()
