@@ -1,5 +1,6 @@
 """What reaches a route: Host, keys, sizes; and the headers of every reply."""
 
+import http.client
 import json
 import logging
 
@@ -73,3 +74,17 @@ def test_each_request_is_logged_as_one_json_line(chat, caplog):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidRequest, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+def test_head_is_get_without_its_body_on_a_connection_that_goes_on(served, caplog):
+    connection = http.client.HTTPConnection(served.removeprefix("http://"))
+    with caplog.at_level(logging.INFO, logger="redraft.server.access"):
+        for path, status in (("/", 200), ("/health", 200), ("/v1/models", 200), ("/v1/chat/completions", 405)):
+            connection.request("GET", path)
+            length = len(connection.getresponse().read())
+            connection.request("HEAD", path)
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (status, b"")
+            assert int(response.headers["Content-Length"]) == length > 0
+    connection.close()
+    assert json.loads(caplog.records[1].message)["method"] == "HEAD"

@@ -70,7 +70,11 @@ class Guard:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             return await reply_to(refusal)(scope, receive, send)
-        return await self._app(scope, _BodyLimit(receive, self._settings).receive, send)
+        # HEAD is GET without the body, which the server below us leaves out: it still sees the method it was sent.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await self._app(inner, _BodyLimit(receive, self._settings).receive, send)
+        scope["route"] = inner.get("route")
+        return None
 
     def _refusal(self, scope: Scope, headers: Headers) -> RefusalError | None:
         host = headers.get("host", "")
