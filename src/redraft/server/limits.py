@@ -29,7 +29,7 @@ class Admission:
     def admit(self, count: int) -> Iterator[None]:
         """Room for `count` choices; Overloaded where there is none now, InvalidRequest where there never is."""
         if count > self.limit:
-            raise InvalidRequest(f"n={count}: want at most {self.limit} choices in all, what the queue holds")
+            raise InvalidRequest(f"{count} choices, prompts times n: want at most {self.limit}, what the queue holds")
         if self.in_flight + count > self.limit:
             raise Overloaded(f"{self.in_flight} choices run or wait, {self.limit} may; try again later")
         self.in_flight += count
