@@ -7,8 +7,8 @@ import pytest
 from redraft.config import SamplingParams
 from redraft.diffusion.trace import Trace
 from redraft.evaluation.sudoku import faults, num_clues
-from redraft.evaluation.sudoku_task import BOUNDS, MOST_TRIES, STEP_CAPS, SamplerTask, SudokuTask, until_settled
-from redraft.evaluation.tasks import Item, Setting
+from redraft.evaluation.sudoku_task import BOUNDS, STEP_CAPS, SamplerTask, SudokuTask
+from redraft.evaluation.tasks import Item
 from redraft.reply import Draft, Reply, Usage
 from redraft.training.sudoku import has_one_solution, is_held_out
 
@@ -109,31 +109,8 @@ def test_a_reply_written_left_to_right_has_no_steps(items):
 def test_the_settings_differ_in_what_they_are_named_for():
     settings = TASK.settings(SamplingParams(entropy_bound=0.3, temperature=0.5))
     assert settings["refined"].params == SamplingParams(entropy_bound=0.3, temperature=0.5, record_trace=True)
-    assert settings["until settled"] == Setting(settings["refined"].params, until_settled)
     assert settings["one step"].params == replace(settings["refined"].params, max_denoising_steps=1)
     assert settings["left to right"].params == SamplingParams(decoding="autoregressive", temperature=0.5)
-
-
-class Settling:
-    """An engine whose replies settle from one try on, right or wrong."""
-
-    def __init__(self, settles_at: int, text: str):
-        self.settles_at, self.text, self.seeds = settles_at, text, []
-
-    def generate(self, prompt, params):
-        self.seeds.append(params.seed)
-        is_settled = len(self.seeds) >= self.settles_at
-        made = reply(self.text if is_settled else "1" * 81)
-        return replace(made, usage=replace(made.usage, converged=(is_settled,)))
-
-
-@pytest.mark.parametrize(("settles_at", "num_tries"), [(1, 1), (3, 3), (MOST_TRIES, MOST_TRIES), (99, MOST_TRIES)])
-def test_a_puzzle_is_put_again_until_it_settles_whether_right_or_wrong(items, settles_at, num_tries):
-    engine = Settling(settles_at, "2" * 81)
-    answer = until_settled(engine, items[0], SamplingParams(seed=5))
-    assert engine.seeds == [5 + number * 1_000_000 for number in range(num_tries)]
-    assert answer.usage.denoising_steps == 6 * num_tries
-    assert answer.text == ("2" * 81 if settles_at <= MOST_TRIES else "1" * 81)
 
 
 def test_the_sampler_is_swept_over_every_bound_and_step_limit():

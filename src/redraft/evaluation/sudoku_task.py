@@ -19,7 +19,6 @@ BUCKETS = ((24, 25), (26, 29), (30, 46))  # givens
 FEWEST_GRIDS = 20  # held-out grids to dig in, each under a fresh symmetry
 BOUNDS = (0.03, 0.1, 0.3, 1.0)  # nats
 STEP_CAPS = (1, 2, 4, 8, 16, 32, 48)
-MOST_TRIES = 8  # seeds, where a puzzle is put again until its canvas settles
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,10 @@ class SudokuTask:
         return [_puzzle(rng, turns, grids, givens) for givens in self.levels for _ in range(count)]
 
     def settings(self, params: SamplingParams) -> dict[str, Setting]:
-        """Refined as asked, again until it settles, in one denoising step, and left to right by the same weights."""
+        """Refined as asked, in one denoising step, and left to right by the same weights."""
         params = replace(params, record_trace=True)
         return {
             "refined": Setting(params),
-            "until settled": Setting(params, until_settled),
             "one step": Setting(replace(params, max_denoising_steps=1)),
             "left to right": Setting(left_to_right(params)),
         }
@@ -81,21 +79,6 @@ class SamplerTask(SudokuTask):
             for bound in BOUNDS
             for cap in STEP_CAPS
         }
-
-
-def until_settled(engine: Engine, item: Item, params: SamplingParams) -> Reply:
-    """The first reply that the stop rule ended, of up to MOST_TRIES with seeds of their own, else the last.
-
-    Whether it is right plays no part. Its usage counts the denoising steps of all tries.
-    """
-    num_steps = 0
-    for number in range(MOST_TRIES):
-        # Other questions have the seeds next to this one.
-        reply = engine.generate(item.prompt, replace(params, seed=(params.seed or 0) + number * 1_000_000))
-        num_steps += reply.usage.denoising_steps
-        if all(reply.usage.converged):
-            break
-    return replace(reply, usage=replace(reply.usage, denoising_steps=num_steps))
 
 
 def _held_out_grid(rng: random.Random) -> list[int]:
