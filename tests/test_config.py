@@ -20,6 +20,7 @@ RANGES = {
     "t_min": ([1e-6, 0.4], [0, -1.0, math.nan, math.inf]),
     "stability_threshold": ([1, 9], [0, 1.0, -1]),
     "confidence_threshold": ([0, 0.005, 3], [-0.001, math.nan, "0"]),
+    "restart_after": ([1, 16], [0, -1, 2.0, True]),
     "canvas_length": ([1, 256], [0, -1, 8.0]),
     "top_k": ([1, 40], [0, -1, 2.0, True]),
     "top_p": ([1e-6, 0.9, 1, 1.0], [0, -0.1, 1.5, math.nan]),
@@ -110,6 +111,7 @@ def test_a_switch_takes_only_true_or_false(name):
         ("t_min", 0.2),
         ("stability_threshold", 2),
         ("confidence_threshold", 0.0),
+        ("restart_after", 8),
         ("canvas_length", 16),
     ],
 )
@@ -174,9 +176,10 @@ def test_resolved_fills_the_bracketed_defaults():
 
 
 def test_resolved_prefers_the_caller_then_the_checkpoint():
-    defaults = GenerationDefaults(max_tokens=82, entropy_bound=0.3, t_max=1.5)
+    defaults = GenerationDefaults(max_tokens=82, entropy_bound=0.3, t_max=1.5, restart_after=16)
     filled = SamplingParams(entropy_bound=0.2).resolved(defaults)
-    assert (filled.max_tokens, filled.entropy_bound, filled.t_max) == (82, 0.2, 1.5)
+    assert (filled.max_tokens, filled.entropy_bound, filled.t_max, filled.restart_after) == (82, 0.2, 1.5, 16)
+    assert SamplingParams(restart_after=5).resolved(defaults).restart_after == 5
 
 
 def test_resolved_keeps_zeros_the_caller_gave():

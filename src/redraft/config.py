@@ -64,6 +64,7 @@ class GenerationDefaults:
     t_min: float | None = None
     stability_threshold: int | None = None
     confidence_threshold: float | None = None
+    restart_after: int | None = None
     eos_token_ids: tuple[int, ...] | None = None
 
 
@@ -76,6 +77,7 @@ _BUILT_IN = {
     "t_min": 0.4,
     "stability_threshold": 1,
     "confidence_threshold": 0.005,
+    "restart_after": None,
     "temperature": 1.0,
 }
 _DIFFUSION_FIELDS = (
@@ -85,6 +87,7 @@ _DIFFUSION_FIELDS = (
     "t_min",
     "stability_threshold",
     "confidence_threshold",
+    "restart_after",
     "canvas_length",
 )
 # field: (kind, range in words, test)
@@ -99,6 +102,7 @@ _NUMBERS = {
     "t_min": (Real, "a number > 0 and < t_max", lambda x: 0 < x < math.inf),
     "stability_threshold": (Integral, "an integer >= 1", lambda x: x >= 1),
     "confidence_threshold": (Real, "a number >= 0", lambda x: x >= 0),
+    "restart_after": (Integral, "an integer >= 1", lambda x: x >= 1),
     "canvas_length": (Integral, "an integer from 1 to the checkpoint's canvas length", lambda x: x >= 1),
     "top_k": (Integral, "an integer >= 1", lambda x: x >= 1),
     "top_p": (Real, "a number > 0 and <= 1", lambda x: 0 < x <= 1),
@@ -132,6 +136,7 @@ class SamplingParams:
     t_min: float | None = None
     stability_threshold: int | None = None
     confidence_threshold: float | None = None  # nats
+    restart_after: int | None = None  # denoising steps, after which an unsettled canvas starts anew
     canvas_length: int | None = None
     top_k: int | None = None
     top_p: float | None = None

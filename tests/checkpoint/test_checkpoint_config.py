@@ -120,10 +120,15 @@ def test_generation_defaults_come_back_as_written(make_config, tmp_path):
         t_min=0.4,
         stability_threshold=1,
         confidence_threshold=0.005,
+        restart_after=12,
         eos_token_ids=(1, 50),
     )
     put(tmp_path, write_generation_defaults(defaults, make_config()), "generation_config.json")
     assert read_generation_defaults(tmp_path) == defaults
+
+
+def test_a_key_of_ours_is_written_only_where_it_says_something(make_config):
+    assert "restart_after" not in write_generation_defaults(GenerationDefaults(), make_config())
 
 
 def test_a_flat_entropy_bound_is_read_too(tmp_path):

@@ -161,6 +161,23 @@ def test_the_next_canvas_holds_accepted_draws_and_noise_elsewhere():
     assert model.denoised[1] == [1, 2, 3, 4, drawn, noise[5]]
 
 
+def test_a_canvas_that_starts_anew_is_noise_without_a_signal_and_without_a_past():
+    # Settled at steps 1 and 2, but a restart lies between them; then at 2 and 3.
+    model = Scripted([0.5] * C, [1] * C, [1] * C, [1] * C)
+    run(model, generator=5, max_tokens=C, max_denoising_steps=6, restart_after=2, t_min=0.4, t_max=0.8)
+    assert len(model.denoised) == 4
+    assert [signal is None for signal in model.signals] == [True, False, True, False]
+    assert model.denoised[2] == CounterDraws(5).noise(Place(0, 1), C, V).tolist()
+    torch.testing.assert_close(model.signals[1], model.answers[0] / 0.8)
+    torch.testing.assert_close(model.signals[3], model.answers[2] / 0.8)
+
+
+def test_the_last_step_commits_whether_or_not_the_canvas_would_start_anew():
+    model = Scripted([0.5] * C, [0.5] * C, [0.5] * C, [3] * C)
+    assert run(model, max_tokens=C, max_denoising_steps=4, restart_after=2) == [3] * C
+    assert len(model.denoised) == 4
+
+
 def test_a_shorter_canvas_is_the_callers_choice():
     model = Tables(0)
     assert len(run(model, canvas_length=4, max_tokens=7, stop_token_ids=[])) == 7
@@ -336,7 +353,8 @@ def philox_word(seed, canvas_index, step, stream, position):
     return c[0]
 
 
-def independent(model, prompt, seed, max_tokens, num_steps, bound=0.1, threshold=0.005, stop_id=9):
+def independent(model, prompt, seed, max_tokens, num_steps, bound=0.1, threshold=0.005, stop_id=9, period=None):
+    period = period or num_steps
     cache, reply, index = [], [], 0
     pending = prompt
     while True:
@@ -344,7 +362,7 @@ def independent(model, prompt, seed, max_tokens, num_steps, bound=0.1, threshold
         canvas = [philox_word(seed, index, 0, 0, i) * V >> 32 for i in range(C)]
         signal, previous = None, None
         for step in range(num_steps):
-            temperature = 0.4 + 0.4 * (num_steps - step) / num_steps
+            temperature = 0.4 + 0.4 * (period - step % period) / period
             logits = model.denoise(torch.tensor([canvas]), cache, signal)[0].double().numpy() / temperature
             weights = np.exp(logits - logits.max(axis=1, keepdims=True))
             probabilities = weights / weights.sum(axis=1, keepdims=True)
@@ -355,15 +373,16 @@ def independent(model, prompt, seed, max_tokens, num_steps, bound=0.1, threshold
                 if spent <= bound:
                     kept.add(position)
                 spent += entropy[position]
+            is_anew = step % period == period - 1
             for position in range(C):
-                if position in kept:
+                if position in kept and not is_anew:
                     u = (philox_word(seed, index, step, 1, position) >> 8) / 2**24
                     canvas[position] = int((np.cumsum(probabilities[position]) > u).argmax())
                 else:
                     canvas[position] = philox_word(seed, index, step, 2, position) * V >> 32
             if best == previous and entropy.mean() < threshold:
                 break
-            previous, signal = best, torch.tensor(logits, dtype=torch.float32)[None]
+            previous, signal = (None, None) if is_anew else (best, torch.tensor(logits, dtype=torch.float32)[None])
         if stop_id in best:
             best = best[: best.index(stop_id) + 1]
         reply += best
@@ -374,7 +393,9 @@ def independent(model, prompt, seed, max_tokens, num_steps, bound=0.1, threshold
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40 + 5, 2**64 - 1])
 @pytest.mark.parametrize("weights", range(6))
-def test_an_independent_loop_writes_the_same_reply(seed, weights):
+@pytest.mark.parametrize("period", [None, 3, 4])
+def test_an_independent_loop_writes_the_same_reply(seed, weights, period):
     model = Tables(weights, scale=2.0 + 2 * (weights % 3))
-    expected = independent(model, [1, 2, 3], seed, max_tokens=4 * C - 1, num_steps=9)
-    assert run(model, generator=seed, prompt=[1, 2, 3], max_tokens=4 * C - 1, max_denoising_steps=9) == expected
+    expected = independent(model, [1, 2, 3], seed, max_tokens=4 * C - 1, num_steps=9, period=period)
+    asked = {"max_tokens": 4 * C - 1, "max_denoising_steps": 9, "restart_after": period}
+    assert run(model, generator=seed, prompt=[1, 2, 3], **asked) == expected

@@ -4,13 +4,14 @@ import asyncio
 import dataclasses
 import inspect
 import random
+import re
 import threading
 
 import pytest
 import torch
 
 import redraft
-from redraft import Commit, Draft, Finish, SamplingParams
+from redraft import Commit, Draft, Finish, Regex, SamplingParams
 from redraft.config import EngineConfig
 from redraft.diffusion.trace import Trace
 from redraft.engine.families import BlockDiffusion
@@ -25,12 +26,36 @@ def params(**values) -> SamplingParams:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("seed", [0, 5])
-def test_tokens_equal_the_plain_loop_of_the_same_seed(engine, tiny_directory, seed, temperature):
+@pytest.mark.parametrize("restart_after", [None, 2])
+def test_tokens_equal_the_plain_loop_of_the_same_seed(engine, tiny_directory, seed, temperature, restart_after):
     model = redraft.load_model(str(tiny_directory))
-    asked = {"max_tokens": 30, "max_denoising_steps": 6, "temperature": temperature}
+    asked = {
+        "max_tokens": 30,
+        "max_denoising_steps": 6,
+        "temperature": temperature,
+        "restart_after": restart_after,
+    }
     plain = redraft.generate_plain(model, engine.tokenizer.encode_prompt(PROMPT), SamplingParams(**asked), seed)
     reply = engine.generate(PROMPT, SamplingParams(**asked, seed=seed, min_tokens=0))
     assert list(reply.token_ids) == plain
+
+
+def test_drafts_show_a_canvas_that_starts_anew(engine):
+    reply = engine.generate(
+        PROMPT,
+        params(max_denoising_steps=6, restart_after=3, confidence_threshold=0.0, max_tokens=9, record_trace=True),
+    )
+    drafts = [event for event in reply.trace.events if isinstance(event, Draft)]
+    assert [draft.denoising_step for draft in drafts] == list(range(6))
+    assert [not draft.accepted for draft in drafts] == [False, False, True, False, False, False]
+    assert [round(draft.temperature, 3) for draft in drafts] == [0.8, 0.667, 0.533] * 2
+    assert len(drafts[3].changed) == engine.model.canvas_length, "nothing came before"
+
+
+def test_a_constrained_canvas_starts_anew_within_its_constraint(engine):
+    for seed in range(4):
+        reply = engine.generate(PROMPT, params(seed=seed, restart_after=1, constraint=Regex("[1-9]{9}")))
+        assert re.fullmatch("[1-9]{9}", reply.text)
 
 
 def test_a_reply_does_not_depend_on_its_company(engine):

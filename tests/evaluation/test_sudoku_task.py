@@ -7,7 +7,7 @@ import pytest
 from redraft.config import SamplingParams
 from redraft.diffusion.trace import Trace
 from redraft.evaluation.sudoku import faults, num_clues
-from redraft.evaluation.sudoku_task import BOUNDS, STEP_CAPS, SamplerTask, SudokuTask
+from redraft.evaluation.sudoku_task import BOUNDS, NEVER, STEP_CAPS, SamplerTask, SudokuTask
 from redraft.evaluation.tasks import Item
 from redraft.reply import Draft, Reply, Usage
 from redraft.training.sudoku import has_one_solution, is_held_out
@@ -109,6 +109,7 @@ def test_a_reply_written_left_to_right_has_no_steps(items):
 def test_the_settings_differ_in_what_they_are_named_for():
     settings = TASK.settings(SamplingParams(entropy_bound=0.3, temperature=0.5))
     assert settings["refined"].params == SamplingParams(entropy_bound=0.3, temperature=0.5, record_trace=True)
+    assert settings["never anew"].params == replace(settings["refined"].params, restart_after=NEVER)
     assert settings["one step"].params == replace(settings["refined"].params, max_denoising_steps=1)
     assert settings["left to right"].params == SamplingParams(decoding="autoregressive", temperature=0.5)
 

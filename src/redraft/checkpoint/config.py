@@ -138,12 +138,16 @@ def read_generation_defaults(directory: Path) -> GenerationDefaults:
         t_min=flat.optional("t_min", _POSITIVE),
         stability_threshold=flat.optional("stability_threshold", _whole(1)),
         confidence_threshold=flat.optional("confidence_threshold", _NOT_NEGATIVE),
+        restart_after=flat.optional("restart_after", _whole(1)),
         eos_token_ids=ids or None,
     )
 
 
 def write_generation_defaults(defaults: GenerationDefaults, config: ModelConfig) -> dict[str, Any]:
-    """The contents of generation_config.json: only keys transformers knows, nulls where unset, floats as floats."""
+    """The contents of generation_config.json: nulls where unset, floats as floats, keys transformers knows.
+
+    `restart_after` is ours alone and is there where it is set; transformers reads it and does not act on it.
+    """
 
     def number(value: float | None) -> float | None:
         return None if value is None else float(value)
@@ -157,6 +161,7 @@ def write_generation_defaults(defaults: GenerationDefaults, config: ModelConfig)
         "t_min": number(defaults.t_min),
         "stability_threshold": defaults.stability_threshold,
         "confidence_threshold": number(defaults.confidence_threshold),
+        **({} if defaults.restart_after is None else {"restart_after": defaults.restart_after}),
         "eos_token_id": list(defaults.eos_token_ids or config.eos_token_ids),
         "bos_token_id": config.bos_token_id,
         "pad_token_id": config.pad_token_id,

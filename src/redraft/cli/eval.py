@@ -53,7 +53,7 @@ def measuring(count: int, *without: str, model: str | None = None) -> Callable:
 @evaluate.command(short_help="Puzzles, by number of givens.")
 @measuring(20, model="redraft-sudoku")
 def sudoku(**options: Any) -> None:
-    """Sudokus of 24 to 46 givens (--count of each), refined, in one denoising step, and left to right."""
+    """Sudokus of 24 to 46 givens (--count of each): refined, never anew, in one denoising step, left to right."""
     from redraft.evaluation.sudoku_task import SudokuTask
 
     _measure(SudokuTask(), **options)

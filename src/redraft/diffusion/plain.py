@@ -11,7 +11,7 @@ from redraft.diffusion.commit import CommitBest
 from redraft.diffusion.predict import LogitRule, Prediction, predict
 from redraft.diffusion.process import CounterDraws, Draws, GeneratorDraws, Place
 from redraft.diffusion.sampler import EntropyBound, UniformRenoise
-from redraft.diffusion.schedule import LinearTemperature, noise_proportion
+from redraft.diffusion.schedule import LinearTemperature, noise_proportion, starts_anew
 from redraft.diffusion.stopping import History, StableAndConfident
 from redraft.errors import InvalidRequest
 from redraft.kernels.suite import PLAIN, Kernels
@@ -132,19 +132,20 @@ def _denoise_canvas(
     signal = None
     for denoising_step in range(params.max_denoising_steps):
         place = Place(canvas_index, denoising_step)
-        temperature = rules.schedule(noise_proportion(denoising_step, params.max_denoising_steps))
+        is_last_of_try = starts_anew(denoising_step, params.restart_after)
+        temperature = rules.schedule(noise_proportion(denoising_step, params.max_denoising_steps, params.restart_after))
         logits = model.denoise(canvas.unsqueeze(0), cache, self_conditioning_logits=signal)[0]
         prediction = predict(
             logits, temperature, rule, draws, place, num_committed=num_committed, make=kernels.statistics
         )
-        accepted = rules.accept(prediction)
+        accepted = torch.zeros_like(prediction.free) if is_last_of_try else rules.accept(prediction)
         # Drawn after the last step too, as the reference does: skipping it shifts every later draw of a Generator.
         noise = draws.noise(place, canvas_length, model.vocab_size)
         canvas = rules.renoise(canvas, prediction, accepted, noise)
         if rules.stop(history, prediction):
             break
-        history.append(prediction.best)
-        signal = prediction.signal.unsqueeze(0)
+        history = [] if is_last_of_try else [*history, prediction.best]
+        signal = None if is_last_of_try else prediction.signal.unsqueeze(0)
     return prediction
 
 

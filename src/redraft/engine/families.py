@@ -9,6 +9,7 @@ from redraft.config import PREFILL_CHUNK
 from redraft.constraints.inference import label_probabilities
 from redraft.diffusion.predict import Asked, Prediction, not_numbers, predict_batch, tempered_logits
 from redraft.diffusion.process import Place
+from redraft.diffusion.schedule import starts_anew
 from redraft.engine.model_state import Outcome, Run, StepRecord, Work
 from redraft.engine.predicting import Verdict, judged, place_of, temperature_of
 from redraft.engine.request import Phase, Request
@@ -72,7 +73,9 @@ class BlockDiffusion:
         rules, num_steps = request.rules, request.params.max_denoising_steps
         assert rules is not None and request.canvas is not None
         request.num_denoising_steps += 1
-        accepted = rules.accept(prediction)
+        is_over = is_done or request.denoising_step + 1 == num_steps
+        is_last_of_try = not is_over and starts_anew(request.denoising_step, request.params.restart_after)
+        accepted = torch.zeros_like(prediction.free) if is_last_of_try else rules.accept(prediction)
         record = StepRecord(
             canvas_index=request.canvas_index,
             denoising_step=request.denoising_step,
@@ -81,13 +84,15 @@ class BlockDiffusion:
             previous_best=request.history[-1] if request.history else None,
             temperature=temperature_of(request),
         )
-        if is_done or request.denoising_step + 1 == num_steps:
+        if is_over:
             return self._finish_canvas(request, record, is_done)
         noise = request.draws.noise(place_of(request), request.canvas_length, self.model.vocab_size)
         canvas = rules.renoise(request.canvas, prediction, accepted, noise)
-        # Only now: a canvas that ends here needs no signal.
-        signal = self.model.soft_embedding(prediction.signal)
-        request.denoised(canvas, signal, (*request.history, prediction.best))
+        if is_last_of_try:
+            request.denoised(canvas, None, ())
+        else:
+            # Only now: a canvas that ends here, or starts anew, needs no signal.
+            request.denoised(canvas, self.model.soft_embedding(prediction.signal), (*request.history, prediction.best))
         return Outcome(step=record)
 
     def _finish_canvas(self, request: Request, record: StepRecord, is_converged: bool) -> Outcome:

@@ -70,7 +70,9 @@ def predict_canvases(
 def temperature_of(request: Request) -> float:
     """The schedule's temperature at the request's denoising step."""
     assert request.rules is not None
-    return request.rules.schedule(noise_proportion(request.denoising_step, request.params.max_denoising_steps))
+    params = request.params
+    proportion = noise_proportion(request.denoising_step, params.max_denoising_steps, params.restart_after)
+    return request.rules.schedule(proportion)
 
 
 def place_of(request: Request) -> Place:

@@ -19,6 +19,7 @@ BUCKETS = ((24, 25), (26, 29), (30, 46))  # givens
 FEWEST_GRIDS = 20  # held-out grids to dig in, each under a fresh symmetry
 BOUNDS = (0.03, 0.1, 0.3, 1.0)  # nats
 STEP_CAPS = (1, 2, 4, 8, 16, 32, 48)
+NEVER = 10**6  # denoising steps until a canvas starts anew
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ class SudokuTask:
         return [_puzzle(rng, turns, grids, givens) for givens in self.levels for _ in range(count)]
 
     def settings(self, params: SamplingParams) -> dict[str, Setting]:
-        """Refined as asked, in one denoising step, and left to right by the same weights."""
+        """Refined as asked, without starting anew, in one denoising step, and left to right by the same weights."""
         params = replace(params, record_trace=True)
         return {
             "refined": Setting(params),
+            "never anew": Setting(replace(params, restart_after=NEVER)),
             "one step": Setting(replace(params, max_denoising_steps=1)),
             "left to right": Setting(left_to_right(params)),
         }

@@ -35,6 +35,7 @@ class DiffusionOptions(BaseModel):
     t_min: Annotated[float, Field(gt=0)] | None = None
     stability_threshold: Annotated[int, Field(ge=1)] | None = None
     confidence_threshold: Annotated[float, Field(ge=0)] | None = None
+    restart_after: Annotated[int, Field(ge=1)] | None = None
     canvas_length: Annotated[int, Field(ge=1)] | None = None
     deadline: Annotated[float, Field(gt=0)] | None = None
 

@@ -12,6 +12,7 @@ const KNOBS = [
   ["t_min", "t min (last step)", 0],
   ["confidence_threshold", "confidence threshold", 0],
   ["stability_threshold", "stability threshold", 1],
+  ["restart_after", "start anew after", 1],
 ];
 for (const [name, text, min] of KNOBS)
   at("knobs").append(make("label", {}, text, make("input", { id: `knob-${name}`, name, type: "number", min, step: "any" })));
