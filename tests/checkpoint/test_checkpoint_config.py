@@ -3,10 +3,12 @@ import json
 import pytest
 
 from redraft.checkpoint.config import (
+    OWN_FILE,
     read_config,
     read_generation_defaults,
     write_config,
     write_generation_defaults,
+    write_own_defaults,
 )
 from redraft.config import GenerationDefaults
 from redraft.errors import InvalidRequest, LoadError
@@ -120,15 +122,22 @@ def test_generation_defaults_come_back_as_written(make_config, tmp_path):
         t_min=0.4,
         stability_threshold=1,
         confidence_threshold=0.005,
-        restart_after=12,
         eos_token_ids=(1, 50),
     )
     put(tmp_path, write_generation_defaults(defaults, make_config()), "generation_config.json")
     assert read_generation_defaults(tmp_path) == defaults
 
 
-def test_a_key_of_ours_is_written_only_where_it_says_something(make_config):
-    assert "restart_after" not in write_generation_defaults(GenerationDefaults(), make_config())
+def test_what_transformers_does_not_know_has_a_file_of_its_own(make_config, tmp_path):
+    defaults = GenerationDefaults(max_tokens=82, restart_after=12, eos_token_ids=(1,))
+    put(tmp_path, write_generation_defaults(defaults, make_config()), "generation_config.json")
+    assert read_generation_defaults(tmp_path) == GenerationDefaults(max_tokens=82, eos_token_ids=(1,))
+    put(tmp_path, write_own_defaults(defaults), OWN_FILE)
+    assert read_generation_defaults(tmp_path) == defaults
+    put(tmp_path, {"restart_after": 0}, OWN_FILE)
+    with pytest.raises(LoadError, match=f"{OWN_FILE}: restart_after is 0: want an integer >= 1"):
+        read_generation_defaults(tmp_path)
+    assert write_own_defaults(GenerationDefaults()) == {}
 
 
 def test_a_flat_entropy_bound_is_read_too(tmp_path):

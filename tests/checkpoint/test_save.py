@@ -59,7 +59,9 @@ def test_the_image_tower_of_a_source_is_kept(make_model, checkpoint, edit, tmp_p
 def test_transformers_loads_what_we_write_and_we_what_it_writes(make_model, tmp_path):
     transformers = pytest.importorskip("transformers")
     model = make_model(vocab_size=97)
-    ours = save_model(model, tmp_path / "ours", generation=GenerationDefaults(max_tokens=24, entropy_bound=0.2))
+    ours = save_model(
+        model, tmp_path / "ours", generation=GenerationDefaults(max_tokens=24, entropy_bound=0.2, restart_after=9)
+    )
     theirs, report = transformers.DiffusionGemmaForBlockDiffusion.from_pretrained(
         ours, dtype=torch.float32, output_loading_info=True
     )

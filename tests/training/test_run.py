@@ -42,6 +42,7 @@ def test_an_export_loads_with_the_averaged_weights_in_bf16(tmp_path, config):
     start(tmp_path / "run", config).run(until=1)
     path = export(config, tmp_path / "run", tmp_path / "model")
     names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    names |= {"redraft_config.json"}
     assert {file.name for file in path.iterdir()} == names
     model = load_model(path, dtype="float32")
     average = load_average(tmp_path / "run")

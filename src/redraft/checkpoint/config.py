@@ -16,6 +16,7 @@ from redraft.errors import InvalidRequest, LoadError
 MODEL_TYPE = "diffusion_gemma"
 IMAGE_ID_KEYS = ("boi_token_id", "eoi_token_id", "image_token_id")
 _SLIDING, _FULL = "sliding_attention", "full_attention"
+OWN_FILE = "redraft_config.json"  # sampling defaults that transformers has no name for
 _SAMPLER = "EntropyBoundSamplerConfig"
 _TEXT_KEYS = {  # published key: field of ModelConfig
     "vocab_size": "vocab_size",
@@ -120,11 +121,13 @@ def write_config(config: ModelConfig, dtype: str, vision_config: Mapping[str, An
 
 
 def read_generation_defaults(directory: Path) -> GenerationDefaults:
-    """What generation_config.json sets: nested or flat bound, null and absent alike unset; no file: nothing set."""
-    path = directory / "generation_config.json"
-    if not path.is_file():
-        return GenerationDefaults()
-    values = read_json(path)
+    """What generation_config.json sets: nested or flat bound, null and absent alike unset; no file: nothing set.
+
+    What transformers would refuse in that file is in OWN_FILE.
+    """
+    path, own = directory / "generation_config.json", directory / OWN_FILE
+    values = read_json(path) if path.is_file() else {}
+    ours = _Reader(own, read_json(own) if own.is_file() else {}, {})
     sampler = values.get("sampler_config") or {}
     if not isinstance(sampler, dict) or sampler.get("_cls_name", _SAMPLER) != _SAMPLER:
         raise LoadError(f"{path}: sampler_config is {sampler!r}: want {_SAMPLER!r}")
@@ -138,16 +141,13 @@ def read_generation_defaults(directory: Path) -> GenerationDefaults:
         t_min=flat.optional("t_min", _POSITIVE),
         stability_threshold=flat.optional("stability_threshold", _whole(1)),
         confidence_threshold=flat.optional("confidence_threshold", _NOT_NEGATIVE),
-        restart_after=flat.optional("restart_after", _whole(1)),
+        restart_after=ours.optional("restart_after", _whole(1)),
         eos_token_ids=ids or None,
     )
 
 
 def write_generation_defaults(defaults: GenerationDefaults, config: ModelConfig) -> dict[str, Any]:
-    """The contents of generation_config.json: nulls where unset, floats as floats, keys transformers knows.
-
-    `restart_after` is ours alone and is there where it is set; transformers reads it and does not act on it.
-    """
+    """The contents of generation_config.json: only keys transformers knows, nulls where unset, floats as floats."""
 
     def number(value: float | None) -> float | None:
         return None if value is None else float(value)
@@ -161,11 +161,15 @@ def write_generation_defaults(defaults: GenerationDefaults, config: ModelConfig)
         "t_min": number(defaults.t_min),
         "stability_threshold": defaults.stability_threshold,
         "confidence_threshold": number(defaults.confidence_threshold),
-        **({} if defaults.restart_after is None else {"restart_after": defaults.restart_after}),
         "eos_token_id": list(defaults.eos_token_ids or config.eos_token_ids),
         "bos_token_id": config.bos_token_id,
         "pad_token_id": config.pad_token_id,
     }
+
+
+def write_own_defaults(defaults: GenerationDefaults) -> dict[str, Any]:
+    """The contents of OWN_FILE; empty where none is needed."""
+    return {} if defaults.restart_after is None else {"restart_after": defaults.restart_after}
 
 
 def read_json(path: Path) -> dict[str, Any]:

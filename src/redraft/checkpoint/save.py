@@ -10,7 +10,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from redraft.checkpoint.config import IMAGE_ID_KEYS, read_json, write_config, write_generation_defaults
+from redraft.checkpoint.config import (
+    IMAGE_ID_KEYS,
+    OWN_FILE,
+    read_json,
+    write_config,
+    write_generation_defaults,
+    write_own_defaults,
+)
 from redraft.checkpoint.load import INDEX_FILE, SINGLE_FILE, weight_files
 from redraft.checkpoint.names import VISION_PREFIXES, published_places
 from redraft.config import GenerationDefaults
@@ -54,11 +61,13 @@ def save_model(
     if source is not None:
         original = read_json(source / "config.json")
         values |= {key: original[key] for key in (*IMAGE_ID_KEYS, "vision_config") if key in original}
-    for stale in (*path.glob("model*.safetensors"), path / INDEX_FILE, path / "config.json"):
+    for stale in (*path.glob("model*.safetensors"), path / INDEX_FILE, path / "config.json", path / OWN_FILE):
         stale.unlink(missing_ok=True)
     _write_weights(path, _tensors(model, dtype, source), max_shard_bytes)
-    defaults = write_generation_defaults(generation or GenerationDefaults(), model.config)
-    _write_json(path / "generation_config.json", defaults)
+    defaults = generation or GenerationDefaults()
+    _write_json(path / "generation_config.json", write_generation_defaults(defaults, model.config))
+    if own := write_own_defaults(defaults):
+        _write_json(path / OWN_FILE, own)
     _write_json(path / "config.json", values)
     return path
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from redraft.checkpoint.adapter import merge_adapter
+from redraft.checkpoint.config import OWN_FILE
 from redraft.checkpoint.load import load_model
 from redraft.checkpoint.save import save_model
 from redraft.model.transformer import DiffusionTransformer
@@ -74,7 +75,7 @@ def export(config: RunConfig, checkpoint: str | Path, directory: str | Path) -> 
         model, directory, generation=config.generation, dtype=torch.bfloat16, max_shard_bytes=shards, source=source
     )
     for file in [] if config.files is None else config.files.iterdir():
-        is_ours = file.name in ("config.json", "generation_config.json") or file.name.endswith(".index.json")
+        is_ours = file.name in ("config.json", "generation_config.json", OWN_FILE) or file.name.endswith(".index.json")
         if file.suffix in (".json", ".jinja", ".model") and not is_ours and file.parent.resolve() != path.resolve():
             shutil.copy(file, path / file.name)
     return path
