@@ -37,8 +37,9 @@ def test_every_setting_gets_a_table_and_the_main_rate_its_interval(engine, run, 
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "sudoku, 4 of each kind, 4 in all, m"
-    assert [line for line in lines if line and not line.startswith(" ")][1:4] == [
+    assert [line for line in lines if line and not line.startswith(" ")][1:5] == [
         "refined, 7 s of processor time",
+        "never anew, 7 s of processor time",
         "one step, 7 s of processor time",
         "left to right, 7 s of processor time",
     ]
