@@ -140,10 +140,15 @@ def test_a_row_depends_on_neither_its_company_nor_the_number_of_threads(dtype, s
         torch.set_num_threads(num_threads)
 
 
-def test_layers_that_no_core_can_keep_are_not_fused():
-    model = random_model(mini_full_model())
+@pytest.mark.parametrize(("dtype", "width", "is_fused"), [
+    (torch.float32, 384, True), (torch.float32, 512, False), (torch.bfloat16, 384, False), (torch.bfloat16, 96, True)
+])  # fmt: skip
+def test_layers_are_fused_up_to_a_size(dtype, width, is_fused):
+    model = random_model(replace(mini_full_model(), hidden_size=width), dtype=dtype)
+    if width == 96:
+        model = model_of((96, 4, 2, 24, False, 192, 4, 48, 2), dtype)
     model.use(native.native_suite())
-    assert not model.is_fused
+    assert model.is_fused == is_fused
 
 
 def test_rows_and_weights_of_another_shape_are_refused():

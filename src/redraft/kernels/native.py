@@ -28,8 +28,9 @@ from redraft.kernels.suite import PLAIN, FusedLayer, Kernels
 MODULE = "redraft_native"
 # Up to here all scores of a row are held at once; longer contexts are left to torch, whose version holds only some.
 MAX_KEYS = 4096
-# Bytes of a layer's weights: what every core's own cache (L2) holds.
-FUSE_UP_TO = 2**20
+# Bytes of a layer's weights. Up to 1 MiB every core's own cache holds them. fp32 gains far beyond that, as torch's
+# products are slow on few rows; bf16 loses, as each thread pairs the weights anew (measured up to 14 MiB, two cores).
+FUSE_UP_TO = {torch.float32: 2**24, torch.bfloat16: 2**20}
 SOURCES = tuple(sorted((Path(__file__).parent / "csrc").iterdir()))
 _log = logging.getLogger(__name__)
 

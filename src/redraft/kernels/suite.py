@@ -1,8 +1,10 @@
 """One make of everything that a forward computes besides its dense products: plain torch, or native code."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
+
+import torch
 
 from redraft.kernels import moe, rows
 from redraft.kernels.attention import attend_fused
@@ -47,11 +49,12 @@ class Kernels:
     statistics: Callable[..., Statistics] = token_statistics
     # From a layer's parameters by name and the keywords of its shape; they are laid out anew in memory, in place.
     fuse: Callable[..., FusedLayer] | None = None
-    fuse_up_to: int = 0  # bytes of a layer's weights
+    fuse_up_to: Mapping[torch.dtype, int] = field(default_factory=dict)  # bytes of a layer's weights
 
     def can_fuse(self, weights: Mapping[str, Tensor]) -> bool:
         """Whether a layer of these weights gains by being fused."""
-        return self.fuse is not None and sum(weight.nbytes for weight in weights.values()) <= self.fuse_up_to
+        most = self.fuse_up_to.get(next(iter(weights.values())).dtype, 0)
+        return self.fuse is not None and sum(weight.nbytes for weight in weights.values()) <= most
 
 
 PLAIN = Kernels(name="plain torch")
