@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from redraft.checkpoint.config import read_json
 from redraft.checkpoint.names import published_places
+from redraft.checkpoint.reader import read_json
 from redraft.errors import LoadError
 from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Float, Tensor

@@ -5,11 +5,11 @@ Two encodings of the per-layer sizes are in the wild and both are read: `global_
 layer index (as transformers 5.23 writes it). We write the second.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from redraft.checkpoint.reader import NOT_NEGATIVE, POSITIVE, Reader, is_number, is_whole, read_json, whole
 from redraft.config import GenerationDefaults, LayerConfig, ModelConfig
 from redraft.errors import InvalidRequest, LoadError
 
@@ -74,7 +74,7 @@ def read_config(directory: Path) -> ModelConfig:
         for level in (values, text):
             if level.get(key, wanted[0]) not in wanted:
                 raise LoadError(f"{path}: {key} is {level[key]!r}: want {wanted[0]!r}")
-    return _model_config(_Reader(path, values, {}), _Reader(path, text, _LEFT_OUT))
+    return _model_config(Reader(path, values, {}), Reader(path, text, _LEFT_OUT))
 
 
 def write_config(config: ModelConfig, dtype: str, vision_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,21 +127,21 @@ def read_generation_defaults(directory: Path) -> GenerationDefaults:
     """
     path, own = directory / "generation_config.json", directory / OWN_FILE
     values = read_json(path) if path.is_file() else {}
-    ours = _Reader(own, read_json(own) if own.is_file() else {}, {})
+    ours = Reader(own, read_json(own) if own.is_file() else {}, {})
     sampler = values.get("sampler_config") or {}
     if not isinstance(sampler, dict) or sampler.get("_cls_name", _SAMPLER) != _SAMPLER:
         raise LoadError(f"{path}: sampler_config is {sampler!r}: want {_SAMPLER!r}")
-    flat = _Reader(path, {**values, **{k: v for k, v in sampler.items() if v is not None}}, {})
+    flat = Reader(path, {**values, **{k: v for k, v in sampler.items() if v is not None}}, {})
     ids = flat.token_ids("eos_token_id")
     return GenerationDefaults(
-        max_tokens=flat.optional("max_new_tokens", _whole(1)),
-        max_denoising_steps=flat.optional("max_denoising_steps", _whole(1)),
-        entropy_bound=flat.optional("entropy_bound", _POSITIVE),
-        t_max=flat.optional("t_max", _POSITIVE),
-        t_min=flat.optional("t_min", _POSITIVE),
-        stability_threshold=flat.optional("stability_threshold", _whole(1)),
-        confidence_threshold=flat.optional("confidence_threshold", _NOT_NEGATIVE),
-        restart_after=ours.optional("restart_after", _whole(1)),
+        max_tokens=flat.optional("max_new_tokens", whole(1)),
+        max_denoising_steps=flat.optional("max_denoising_steps", whole(1)),
+        entropy_bound=flat.optional("entropy_bound", POSITIVE),
+        t_max=flat.optional("t_max", POSITIVE),
+        t_min=flat.optional("t_min", POSITIVE),
+        stability_threshold=flat.optional("stability_threshold", whole(1)),
+        confidence_threshold=flat.optional("confidence_threshold", NOT_NEGATIVE),
+        restart_after=ours.optional("restart_after", whole(1)),
         eos_token_ids=ids or None,
     )
 
@@ -172,74 +172,18 @@ def write_own_defaults(defaults: GenerationDefaults) -> dict[str, Any]:
     return {} if defaults.restart_after is None else {"restart_after": defaults.restart_after}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; LoadError where there is none."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LoadError(f"{path.parent} has no {path.name}: want a checkpoint in the published layout") from None
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise LoadError(f"{path} holds {type(values).__name__}: want a JSON object")
-    return values
-
-
-Check = tuple[str, Callable[[Any], bool]]
-_POSITIVE: Check = ("a number > 0", lambda x: _is_number(x) and x > 0)
-_NOT_NEGATIVE: Check = ("a number >= 0", lambda x: _is_number(x) and x >= 0)
-
-
-def _whole(least: int) -> Check:
-    return f"an integer >= {least}", lambda x: _is_whole(x, least)
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-class _Reader:
-    """Checked access to one object of a JSON file; every complaint names file, key, value and expectation."""
-
-    def __init__(self, path: Path, values: Mapping[str, Any], left_out: Mapping[str, Any]):
-        self.path = path
-        self.values = {**left_out, **values}
-
-    def required(self, key: str, check: Check) -> Any:
-        wanted, test = check
-        value = self.values.get(key)
-        if not test(value):
-            raise LoadError(f"{self.path}: {key} is {value!r}: want {wanted}")
-        return value
-
-    def optional(self, key: str, check: Check) -> Any:
-        return None if self.values.get(key) is None else self.required(key, check)
-
-    def token_ids(self, key: str) -> tuple[int, ...]:
-        """One id or a list of them; none for null."""
-        value = self.values.get(key)
-        ids = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(_is_whole(i, 0) for i in ids):
-            raise LoadError(f"{self.path}: {key} is {value!r}: want a token id or a list of them")
-        return tuple(ids)
-
-
-def _model_config(top: _Reader, text: _Reader) -> ModelConfig:
-    sizes = {ours: text.required(theirs, _whole(1)) for theirs, ours in _TEXT_KEYS.items() if theirs not in _NOT_SIZES}
+def _model_config(top: Reader, text: Reader) -> ModelConfig:
+    sizes = {ours: text.required(theirs, whole(1)) for theirs, ours in _TEXT_KEYS.items() if theirs not in _NOT_SIZES}
     if sizes["num_experts_per_token"] > sizes["num_experts"]:
         raise LoadError(f"{text.path}: top_k_experts is {sizes['num_experts_per_token']}: want at most num_experts")
     eos = top.token_ids("eos_token_id") or text.token_ids("eos_token_id")
-    pad = text.optional("pad_token_id", _whole(0))
-    bos = text.optional("bos_token_id", _whole(0))
+    pad = text.optional("pad_token_id", whole(0))
+    bos = text.optional("bos_token_id", whole(0))
     return ModelConfig(
         **sizes,
-        rms_norm_eps=text.required("rms_norm_eps", _POSITIVE),
-        logit_softcap=text.required("final_logit_softcapping", _POSITIVE),
-        canvas_length=256 if "canvas_length" not in top.values else top.required("canvas_length", _whole(1)),
+        rms_norm_eps=text.required("rms_norm_eps", POSITIVE),
+        logit_softcap=text.required("final_logit_softcapping", POSITIVE),
+        canvas_length=256 if "canvas_length" not in top.values else top.required("canvas_length", whole(1)),
         layers=_layers(text, sizes["num_heads"]),
         pad_token_id=pad if pad is not None else (eos or (0,))[0],
         bos_token_id=bos if bos is not None else (eos or (0,))[0],
@@ -247,8 +191,8 @@ def _model_config(top: _Reader, text: _Reader) -> ModelConfig:
     )
 
 
-def _layers(text: _Reader, num_heads: int) -> tuple[LayerConfig, ...]:
-    count = text.required("num_hidden_layers", _whole(1))
+def _layers(text: Reader, num_heads: int) -> tuple[LayerConfig, ...]:
+    count = text.required("num_hidden_layers", whole(1))
     default_types = [_FULL if (i + 1) % 6 == 0 or i == count - 1 else _SLIDING for i in range(count)]
     types = text.values.get("layer_types") or default_types
     if len(types) != count or not set(types) <= {_SLIDING, _FULL} or types[-1] != _FULL:
@@ -258,7 +202,7 @@ def _layers(text: _Reader, num_heads: int) -> tuple[LayerConfig, ...]:
     overrides = text.values.get("per_layer_config")
     if overrides is None:
         published = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
-        own = {key: text.optional(theirs, _whole(1)) for key, theirs in published.items()}
+        own = {key: text.optional(theirs, whole(1)) for key, theirs in published.items()}
         own = {key: value for key, value in own.items() if value is not None}
         overrides = {str(i): own for i, kind in enumerate(types) if kind == _FULL}
     layers = []
@@ -267,24 +211,24 @@ def _layers(text: _Reader, num_heads: int) -> tuple[LayerConfig, ...]:
         unknown = set(own) - set(_LAYER_KEYS)
         if unknown:
             raise LoadError(f"{text.path}: per_layer_config.{index} sets {sorted(unknown)}: want {list(_LAYER_KEYS)}")
-        layers.append(_layer(_Reader(text.path, own, text.values), kind, num_heads))
+        layers.append(_layer(Reader(text.path, own, text.values), kind, num_heads))
     return tuple(layers)
 
 
-def _layer(values: _Reader, kind: str, num_heads: int) -> LayerConfig:
-    head_dim = values.required("head_dim", ("an even integer >= 2", lambda x: _is_whole(x, 2) and x % 2 == 0))
+def _layer(values: Reader, kind: str, num_heads: int) -> LayerConfig:
+    head_dim = values.required("head_dim", ("an even integer >= 2", lambda x: is_whole(x, 2) and x % 2 == 0))
     num_kv_heads = values.required(
         "num_key_value_heads",
-        (f"a divisor of num_attention_heads, {num_heads}", lambda x: _is_whole(x, 1) and num_heads % x == 0),
+        (f"a divisor of num_attention_heads, {num_heads}", lambda x: is_whole(x, 1) and num_heads % x == 0),
     )
     rope = (values.values.get("rope_parameters") or _LEFT_OUT["rope_parameters"]).get(kind)
     if not isinstance(rope, dict) or rope.get("rope_type", "default") not in ("default", "proportional"):
         raise LoadError(
             f"{values.path}: rope_parameters.{kind} is {rope!r}: want rope_type 'default' or 'proportional'"
         )
-    reader = _Reader(values.path, rope, {"rope_theta": 10_000.0, "partial_rotary_factor": 1.0, "factor": 1.0})
+    reader = Reader(values.path, rope, {"rope_theta": 10_000.0, "partial_rotary_factor": 1.0, "factor": 1.0})
     fraction = reader.required(
-        "partial_rotary_factor", ("a number from 0 to 1", lambda x: _is_number(x) and 0 <= x <= 1)
+        "partial_rotary_factor", ("a number from 0 to 1", lambda x: is_number(x) and 0 <= x <= 1)
     )
     if rope.get("rope_type", "default") == "default" and fraction != 1:
         raise LoadError(f"{values.path}: partial_rotary_factor is {fraction!r} with rope_type 'default': want 1")
@@ -294,7 +238,7 @@ def _layer(values: _Reader, kind: str, num_heads: int) -> LayerConfig:
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
         shares_kv=kind == _FULL,
-        rope_theta=float(reader.required("rope_theta", _POSITIVE)),
+        rope_theta=float(reader.required("rope_theta", POSITIVE)),
         rope_fraction=float(fraction),
     )
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from redraft.checkpoint.config import MODEL_TYPE, read_config, read_json
+from redraft.checkpoint.config import MODEL_TYPE, read_config
 from redraft.checkpoint.fetch import resolve
 from redraft.checkpoint.names import VISION_PREFIXES, Place, published_places
+from redraft.checkpoint.reader import read_json
 from redraft.config import check_kernels
 from redraft.errors import InvalidRequest, LoadError
 from redraft.kernels.native import choose_kernels

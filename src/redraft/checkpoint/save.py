@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from redraft.checkpoint.config import (
     IMAGE_ID_KEYS,
     OWN_FILE,
-    read_json,
     write_config,
     write_generation_defaults,
     write_own_defaults,
 )
 from redraft.checkpoint.load import INDEX_FILE, SINGLE_FILE, weight_files
 from redraft.checkpoint.names import VISION_PREFIXES, published_places
+from redraft.checkpoint.reader import read_json
 from redraft.config import GenerationDefaults
 from redraft.model.transformer import DiffusionTransformer
 from redraft.shapes import Tensor
