@@ -102,3 +102,9 @@ def test_a_chunk_holds_every_example_once(folder):
 def test_a_mix_that_is_no_whole_batch_is_refused(folder):
     with pytest.raises(InvalidRequest, match=r"mix=.*32"):
         MiniSource.from_folder(folder, {"forms": 31})
+
+
+def test_a_batch_that_would_lose_a_part_of_the_mix_is_refused(folder):
+    source = MiniSource.from_folder(folder, {"forms": 31, "long_forms": 1})
+    with pytest.raises(InvalidRequest, match=r"batch_size=16 with mix=.*whole shares"):
+        source.batch(0, 16)

@@ -34,6 +34,20 @@ def test_training_and_evaluation_share_no_template():
     assert all(is_held_out(HELD_OUT_TEMPLATES, template) for template in held_out)
 
 
+def test_a_loose_note_keeps_its_facts_and_loses_words():
+    trained = {note.template for note in islice(notes(0), 3000)}
+    loose = list(islice(notes(0, "loose"), 500))
+    assert all(str(value) in note.text for note in loose for value in note.facts.values())
+    assert sum(note.template in trained for note in loose) < 250
+    assert not any(is_held_out(HELD_OUT_TEMPLATES, note.template) for note in loose)
+
+
+def test_no_note_tells_a_fact_twice():
+    for note in islice(notes(2), 2000):
+        slots = [piece.split("}")[0] for piece in note.template.split("{")[1:]]
+        assert len(set(slots)) == len(slots), note.template
+
+
 def test_training_and_evaluation_share_no_names():
     def people(words):
         found = islice(forms(0, words=words), 2000)

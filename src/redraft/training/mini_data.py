@@ -30,7 +30,7 @@ PROMPT_LENGTH, CANVAS_LENGTH, SHORT_CANVAS = 72, 64, 48
 MAX_HOLE = 24  # tokens
 CHUNK = 16  # batches whose examples are dealt out by length
 SPARE = 3  # end fill behind the longest reply of a trimmed group
-SCHEMA_SHARE, CHAT_SHARE = 0.12, 0.35  # of the forms
+SCHEMA_SHARE, CHAT_SHARE, LOOSE_SHARE = 0.12, 0.35, 0.35  # of the forms
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ def form_example(form: Form, style: str, tokenizer: Tokenizer, chat: ChatTemplat
     return Example(list(prompt), [*reply, TURN_END])
 
 
-def form_examples(seed: int, tokenizer: Tokenizer, chat: ChatTemplate, **kinds: Any) -> Iterator[Example]:
+def form_examples(seed: int, tokenizer: Tokenizer, chat: ChatTemplate) -> Iterator[Example]:
     """Endless: forms as the mixture has them."""
     rng = random.Random(f"styles {seed}")
-    for form in forms(seed, **kinds):
+    told, loose = forms(seed), forms(seed, "loose")
+    while True:
+        form = next(loose if rng.random() < LOOSE_SHARE else told)
         style = "schema" if rng.random() < SCHEMA_SHARE else "form"
         yield form_example(form, style, tokenizer, chat if rng.random() < CHAT_SHARE else None)
 
@@ -206,6 +208,8 @@ class MiniSource:
 
     def batch(self, index: int, size: int) -> tuple[Group, ...]:
         """Batch `index`: forms first, if the mix has any, then the others."""
+        if any(size * share % 32 for share in self.mix.values()):
+            raise InvalidRequest(f"batch_size={size} with mix={self.mix}, in 32nds: want whole shares of a batch")
         chosen = {name: self._rows(name, index, size * share // 32) for name, share in self.mix.items() if share}
         short = [rows for name, rows in chosen.items() if name == "forms"]
         whole = [rows for name, rows in chosen.items() if name != "forms"]

@@ -25,6 +25,7 @@ FINISHES: list[str] = _TABLES["sentences"]["finishes"]
 UNSEEN_SENTENCES: list[str] = _TABLES["sentences"]["unseen"]
 HELD_OUT_TEMPLATES, HELD_OUT_WORDS = 10, 8
 LEAD_SHARE = 0.3  # of the notes with two clauses or more: one of them comes before the opening
+LOOSE_SHARE = 0.3  # of the words of a loose template: left out or exchanged
 
 KEYS = {
     "person": ("name", "person", "who", "contact", "customer"),
@@ -96,11 +97,13 @@ def is_held_out(kind: int, name: str) -> bool:
 
 
 def notes(seed: int, templates: str = "train", words: str = "train") -> Iterator[Note]:
-    """An endless seeded run of notes. templates: "train", "held_out" (new combinations) or "unseen" (new phrasing);
-    words: "train" or "held_out"."""
+    """An endless seeded run of notes. templates: "train", "loose" (the same with some words left out or exchanged),
+    "held_out" (new combinations) or "unseen" (new phrasing); words: "train" or "held_out"."""
     rng = random.Random(f"notes {seed} {templates} {words}")
     while True:
         template = rng.choice(UNSEEN_SENTENCES) if templates == "unseen" else _template(rng)
+        if templates == "loose":
+            template = _loosened(template, rng)
         if templates == "unseen" or is_held_out(HELD_OUT_TEMPLATES, template) == (templates == "held_out"):
             yield _filled(template, rng, words == "held_out")
 
@@ -116,9 +119,9 @@ def forms(seed: int, templates: str = "train", words: str = "train", most: int =
 
 def _template(rng: random.Random) -> str:
     domain = DOMAINS[rng.choice(sorted(DOMAINS))]
-    openings, clauses = domain["openings"], domain["clauses"]
-    chosen = rng.sample(sorted(clauses), rng.randint(1, min(3, len(clauses))))
-    text = rng.choice(openings)
+    text, clauses = rng.choice(domain["openings"]), domain["clauses"]
+    free = [slot for slot in sorted(clauses) if f"{{{slot}}}" not in text]
+    chosen = rng.sample(free, rng.randint(1, min(3, len(free))))
     first = chosen.pop() if len(chosen) > 1 and rng.random() < LEAD_SHARE else None
     for slot in chosen:
         clause = rng.choice(clauses[slot])
@@ -127,6 +130,18 @@ def _template(rng: random.Random) -> str:
         lead = rng.choice(clauses[first]).strip(" ,;-|")
         text = f"{lead[0].upper()}{lead[1:]}{rng.choice((',', ':', ' -'))} {text}"
     return text.replace(",,", ",").rstrip(",") + rng.choice(FINISHES)
+
+
+def _loosened(template: str, rng: random.Random) -> str:
+    """The template with some of its own words left out, others exchanged for any word: what is asked for is told by
+    what it looks like and by the words that are left."""
+    words = []
+    for word in template.split(" "):
+        fate = rng.random() if word.isalpha() else 1.0
+        if fate < LOOSE_SHARE / 2:
+            continue
+        words.append(_word(WORDS["things"], rng, held_out=False) if fate < LOOSE_SHARE else word)
+    return " ".join(words)
 
 
 def _filled(template: str, rng: random.Random, held_out: bool) -> Note:
@@ -149,8 +164,8 @@ def _value(slot: str, rng: random.Random, held_out: bool) -> Any:
         "phone": lambda r, h: f"{r.choice(('0', '+'))}{r.randint(10, 999)} {r.randint(1000, 999999)}",
         "company": lambda r, h: f"{_invented(r, h)} {r.choice(WORDS['companies'])}",
         "level": lambda r, h: r.choice(WORDS["levels"]),
-        "service": lambda r, h: _word(WORDS["services"], r, h),
-        "problem": lambda r, h: _word(PHRASES["problems"], r, h),
+        "service": lambda r, h: _word(WORDS["services"] if r.random() < 0.6 else WORDS["things"], r, h),
+        "problem": _problem,
     }  # fmt: skip
     return makers[slot](rng, held_out)
 
@@ -178,15 +193,26 @@ def _place(rng: random.Random, held_out: bool) -> str:
 
 
 def _item(rng: random.Random, held_out: bool) -> str:
-    """A thing in the plural; one in five is made up, so that things are read and not remembered."""
-    item = _word(WORDS["items"], rng, held_out) if rng.random() < 0.8 else f"{_invented(rng, held_out).lower()}s"
+    """A thing in the plural, of one or two words."""
+    kind = rng.random()
+    if kind < 0.6:
+        item = _word(WORDS["items"], rng, held_out)
+    else:
+        item = (_word(WORDS["things"], rng, held_out) if kind < 0.85 else _invented(rng, held_out).lower()) + "s"
     return item if rng.random() < 0.6 else f"{_word(WORDS['adjectives'], rng, held_out)} {item}"
 
 
 def _topic(rng: random.Random, held_out: bool) -> str:
     if rng.random() < 0.3:
         return _word(PHRASES["topics"], rng, held_out)
-    return f"{_word(WORDS['topic_firsts'], rng, held_out)} {_word(WORDS['topic_lasts'], rng, held_out)}"
+    first, last = (WORDS[name] if rng.random() < 0.75 else WORDS["things"] for name in ("topic_firsts", "topic_lasts"))
+    return f"{_word(first, rng, held_out)} {_word(last, rng, held_out)}"
+
+
+def _problem(rng: random.Random, held_out: bool) -> str:
+    if rng.random() < 0.6:
+        return _word(PHRASES["problems"], rng, held_out)
+    return f"{_word(WORDS['things'], rng, held_out)} {_word(WORDS['states'], rng, held_out)}"
 
 
 def _day(rng: random.Random, held_out: bool) -> str:

@@ -110,7 +110,7 @@ def _size(num_bytes: int) -> str:
     return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:,.0f} MiB"
 
 
-def measure_rate(config: RunConfig, most: int = 16) -> float:
+def measure_rate(config: RunConfig, most: int = 32) -> float:
     """Examples per second of this machine: forward and backward of two batches of at most so many, the second timed."""
     examples = min(most, config.batch_size)
     small = replace(config, batch_size=examples)

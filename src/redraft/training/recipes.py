@@ -16,7 +16,7 @@ from redraft.training.lora import LoraConfig
 from redraft.training.objective import Objective
 from redraft.training.optimizer import OptimizerConfig
 
-MINI_MIX = {"forms": 22, "long_forms": 1, "infill": 7, "continuation": 2}  # in 32nds of a batch
+MINI_MIX = {"forms": 18, "long_forms": 2, "infill": 10, "continuation": 2}  # in 32nds of a batch
 # A fifth of the usual entropy bound: forms are right more often (docs/log.md), at half a step more.
 MINI_GENERATION = GenerationDefaults(
     max_tokens=64, max_denoising_steps=32, entropy_bound=0.02, eos_token_ids=(1, 6, 14)
