@@ -9,12 +9,13 @@ from redraft.cli import train as train_module
 from redraft.cli import training as training_module
 from redraft.training import catalog, metrics, plan, plots, recipes
 from redraft.training import run as training
+from redraft.training.data_parallel import DataParallel
 
 
 @pytest.fixture
 def calls(monkeypatch):
     config = SimpleNamespace(name="redraft-x", lora=None, base=None)
-    trainer = SimpleNamespace(update=40, config=config, folder=Path("folder"))
+    trainer = SimpleNamespace(update=40, config=config, folder=Path("folder"), parallel=DataParallel())
     made = SimpleNamespace(trainer=trainer, asked=[], started=[], ran=[], wrote=[], changes={})
     recipe = SimpleNamespace(
         config=lambda *a: made.asked.append(a) or "config", make_config=lambda *a: made.asked.append(("plan", *a))
@@ -42,7 +43,7 @@ def test_options_reach_the_run_and_its_ends_are_said(calls, run):
     done = run("train", "sudoku", "--out", "folder", "--seed", "3", "--seconds", "5", "--decay", "9", "--weights", "w")
     assert done.exit_code == 0, done.stderr
     assert calls.asked == ["sudoku", ("folder", None, 3)]
-    assert calls.started == [(("folder", "config"), {"decay": 9, "weights": "w"})]
+    assert calls.started == [(("folder", "config"), {"decay": 9, "weights": "w", "parallel": DataParallel()})]
     assert calls.ran == [5.0]
     assert done.stderr.splitlines() == [
         "preparing sudoku: making its data takes minutes where there is none",

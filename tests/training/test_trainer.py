@@ -204,9 +204,9 @@ def test_the_decay_ends_the_run(tmp_path):
 
 def test_a_time_limit_ends_the_run_with_a_checkpoint(tmp_path):
     trainer = Trainer(make_config(), tmp_path)
-    trainer.run(seconds=0.0)
-    assert trainer.update == 1
-    assert [path.name for path in tmp_path.glob("*.pt")] == ["checkpoint-00000001.pt"]
+    trainer.run(seconds=0.0)  # not one update
+    assert trainer.update == 0
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["checkpoint-00000000.pt"]
 
 
 def test_only_the_last_two_checkpoints_are_kept(tmp_path):

@@ -45,6 +45,7 @@ def finetune(
     whole model.
     """
     from redraft.training import recipes
+    from redraft.training.data_parallel import joined
     from redraft.training.lora import LoraConfig
     from redraft.training.run import start
 
@@ -68,5 +69,8 @@ def finetune(
     )
     if dry_run:
         show_plan(config)
-    else:
-        carry_out(start(out, config), **options)
+        return
+    with joined() as parallel:
+        with parallel.first_alone():
+            trainer = start(out, config, parallel=parallel)
+        carry_out(trainer, **options)

@@ -56,9 +56,11 @@ def _recipe_command(name: str) -> click.Command:
         """Train in the folder --out. Ctrl-C ends the run after the update in hand, with a checkpoint.
 
         The same command goes on where the run stopped. Metrics are in the folder, one JSON object per line, and
-        run.json has all the fields that --set can change, such as batch_size=16 or optimizer.peak_lr=0.001.
+        run.json has all the fields that --set can change, such as batch_size=16 or optimizer.peak_lr=0.001. Started by
+        torchrun --nproc-per-node N --no-python, N processes share the `accumulate` batches of every update.
         """
         from redraft.training.catalog import changed, find
+        from redraft.training.data_parallel import joined
         from redraft.training.run import start
 
         values = dict(map(_change, changes))
@@ -68,9 +70,13 @@ def _recipe_command(name: str) -> click.Command:
         if dry_run:
             show_plan(changed(recipe.make_config(data, seed), values))
             return
-        note(f"preparing {name}: making its data takes minutes where there is none")
-        config = changed(recipe.config(out, data, seed), values)
-        carry_out(start(out, config, decay=decay, weights=weights), **options)
+        with joined() as parallel:
+            if parallel.is_first:
+                note(f"preparing {name}: making its data takes minutes where there is none")
+            with parallel.first_alone():
+                config = changed(recipe.config(out, data, seed), values)
+                trainer = start(out, config, decay=decay, weights=weights, parallel=parallel)
+            carry_out(trainer, **options)
 
     return command
 

@@ -35,9 +35,12 @@ def run_options(command: Callable) -> Callable:
 
 
 def carry_out(trainer: "Trainer", seconds: float | None, export: str | None, curves: str | None) -> None:
-    """Trains, then writes what was asked for."""
+    """Trains, then writes what was asked for; of several processes the first alone says and writes anything."""
     from redraft.training import run
 
+    if not trainer.parallel.is_first:
+        run.run(trainer, seconds=seconds)
+        return
     note(f"{trainer.config.name} in {trainer.folder}, from update {trainer.update}")
     run.run(trainer, seconds=seconds, report=_reporter())
     note(f"stopped at update {trainer.update}; the checkpoint is in {trainer.folder}")

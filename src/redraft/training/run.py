@@ -20,26 +20,35 @@ from redraft.model.transformer import DiffusionTransformer
 from redraft.training import lora
 from redraft.training.checkpoints import load_average
 from redraft.training.config import RunConfig
+from redraft.training.data_parallel import DataParallel
 from redraft.training.metrics import Progress
 from redraft.training.trainer import Trainer, first_model
 
 
-def start(out: str | Path, config: RunConfig, *, decay: int | None = None, weights: str | None = None) -> Trainer:
+def start(
+    out: str | Path,
+    config: RunConfig,
+    *,
+    decay: int | None = None,
+    weights: str | None = None,
+    parallel: DataParallel = DataParallel(),  # noqa: B008, a frozen value
+) -> Trainer:
     """A trainer in folder `out`, at its newest checkpoint.
 
     decay: bring the learning rate to zero over so many updates from here, then end; a folder whose decay has begun goes
     on with that one. weights: what a new run starts from: the averaged weights of a run's folder or of one checkpoint
-    file in it, or a model as `redraft.load` takes it.
+    file in it, or a model as `redraft.load` takes it. parallel: the processes that share the run; the first one has to
+    come here before the others (`DataParallel.first_alone`).
     """
     folder = Path(out)
     record = folder / "decay.json"
     first = None if weights is None else _weights(weights)
     if decay is not None and not record.exists():
-        trainer = Trainer(config, folder, weights=first)
+        trainer = Trainer(config, folder, weights=first, parallel=parallel)
         record.write_text(json.dumps({"decay_from": trainer.update, "decay": decay}) + "\n")
     if record.exists():
         config = replace(config, optimizer=replace(config.optimizer, **json.loads(record.read_text())))
-    return Trainer(config, folder, weights=first)
+    return Trainer(config, folder, weights=first, parallel=parallel)
 
 
 def _weights(source: str) -> dict[str, torch.Tensor]:

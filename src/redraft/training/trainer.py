@@ -24,6 +24,7 @@ from redraft.training import checkpoints, metrics
 from redraft.training.config import RunConfig
 from redraft.training.copying import copying_start
 from redraft.training.data import Group
+from redraft.training.data_parallel import DataParallel
 from redraft.training.lora import attach
 from redraft.training.metrics import Progress
 from redraft.training.noise import shortened
@@ -46,11 +47,20 @@ class Update(NamedTuple):
 class Trainer:
     """A run in a folder: `metrics.jsonl`, `run.json`, `checkpoint-N.pt`. Continues from the newest checkpoint there.
 
-    `weights`: a state dict to start from where the folder has no checkpoint (with fresh optimisers).
+    `weights`: a state dict to start from where the folder has no checkpoint (with fresh optimisers). `parallel`: the
+    processes that share each update; the first alone writes to the folder.
     """
 
-    def __init__(self, config: RunConfig, folder: str | Path, weights: dict[str, torch.Tensor] | None = None):
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: str | Path,
+        weights: dict[str, torch.Tensor] | None = None,
+        parallel: DataParallel = DataParallel(),  # noqa: B008, a frozen value
+    ):
+        parallel.check(config)
         self.config = config
+        self.parallel = parallel
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.model = first_model(config, weights)
@@ -61,8 +71,9 @@ class Trainer:
         self.examples = 0
         self.seconds = 0.0
         self._resume()
-        metrics.forget(self.folder, self.update)
-        (self.folder / "run.json").write_text(json.dumps(config.describe(), indent=1) + "\n")
+        if parallel.is_first:
+            metrics.forget(self.folder, self.update)
+            (self.folder / "run.json").write_text(json.dumps(config.describe(), indent=1) + "\n")
         if config.recompute:
             for layer in self.model.layers:
                 layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
@@ -86,7 +97,12 @@ class Trainer:
         until = min((end for end in (until, self.config.last_update) if end is not None), default=None)
         started = last_saved = last_logged = time.monotonic()
         before, recent = self.seconds, []
-        while (until is None or self.update < until) and not should_stop():
+
+        def is_over() -> bool:
+            is_late = seconds is not None and time.monotonic() - started >= seconds
+            return should_stop() or is_late or (until is not None and self.update >= until)
+
+        while not self.parallel.agree(is_over()):
             recent.append(self._one_update())
             now = time.monotonic()
             self.seconds = before + now - started
@@ -95,20 +111,17 @@ class Trainer:
                     None if until is None else until - self.update,
                     None if seconds is None else seconds - (now - started),
                 )
-                progress = self._progress(recent, now - last_logged, *limits)
-                metrics.append(self.folder, progress)
-                if report is not None:
-                    report(progress)
+                self._say(self._progress(recent, now - last_logged, *limits), report)
                 recent, last_logged = [], now
             if now - last_saved > self.config.checkpoint_seconds:
                 self.save()
                 last_saved = time.monotonic()
-            if seconds is not None and now - started >= seconds:
-                break
         self.save()
 
-    def save(self) -> Path:
-        """The checkpoint of where the run stands."""
+    def save(self) -> None:
+        """Writes the checkpoint of where the run stands."""
+        if not self.parallel.is_first:
+            return
         state = {
             "update": self.update,
             "examples": self.examples,
@@ -117,12 +130,17 @@ class Trainer:
             "average": self.average,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        return checkpoints.save(self.folder, self.update, state)
+        checkpoints.save(self.folder, self.update, state)
 
     def _one_update(self) -> Update:
         config = self.config
         first = self.update * config.accumulate
-        parts = [self._add_gradient(index) for index in range(first, first + config.accumulate)]
+        batches = self.parallel.batches(range(first, first + config.accumulate))
+        totals = torch.tensor([self._add_gradient(index) for index in batches], dtype=torch.float64).sum(0)
+        self.parallel.add([totals])
+        self.parallel.add_gradients(self.trainable.values())
+        denoise, autoregressive, balance, num_tokens = totals.tolist()
+        self._check("loss", denoise + autoregressive + balance)
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), config.optimizer.clip_norm).item()
         self._check("gradient norm", norm)
         for optimizer in self.optimizers:
@@ -137,8 +155,8 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.trainable.items():
                 self.average[name].lerp_(parameter, 1 - decay)
-        denoise, autoregressive, balance = torch.tensor([part[:3] for part in parts]).mean(0).tolist()
-        return Update(denoise, autoregressive, balance, norm, sum(part[3] for part in parts))
+        means = [total / config.accumulate for total in (denoise, autoregressive, balance)]
+        return Update(*means, norm, int(num_tokens))
 
     def _add_gradient(self, index: int) -> tuple[float, float, float, int]:
         """Adds the gradient of batch `index`, its share of an update; returns its losses and its number of tokens."""
@@ -153,10 +171,15 @@ class Trainer:
         # No cache of casts: one made in the pass without gradient would be used in the one with it.
         with torch.autocast(place.type, config.precision, enabled=is_low, cache_enabled=False):
             losses = training_loss(self.model, groups, config.objective, generator)
-        self._check("loss", losses.total.item())
         (losses.total / config.accumulate).backward()
         num_tokens = sum(group.prompt.numel() + group.canvas.numel() for group in groups)
         return losses.denoise.item(), losses.autoregressive.item(), losses.balance.item(), num_tokens
+
+    def _say(self, progress: Progress, report: Callable[[Progress], None] | None) -> None:
+        if self.parallel.is_first:
+            metrics.append(self.folder, progress)
+            if report is not None:
+                report(progress)
 
     def _check(self, name: str, value: float) -> None:
         if not math.isfinite(value):
