@@ -155,8 +155,8 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.trainable.items():
                 self.average[name].lerp_(parameter, 1 - decay)
-        means = [total / config.accumulate for total in (denoise, autoregressive, balance)]
-        return Update(*means, norm, int(num_tokens))
+        share = 1 / config.accumulate
+        return Update(denoise * share, autoregressive * share, balance * share, norm, int(num_tokens))
 
     def _add_gradient(self, index: int) -> tuple[float, float, float, int]:
         """Adds the gradient of batch `index`, its share of an update; returns its losses and its number of tokens."""
