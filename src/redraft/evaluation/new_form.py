@@ -117,6 +117,8 @@ def measured(
         trainer = run.start(folder, config)
         began, used = time.monotonic(), time.process_time()
         run.run(trainer)
+        if trainer.update != config.last_update:
+            sys.exit(f"{name} was stopped at update {trainer.update} of {config.last_update}: the same command goes on")
         cost = {
             "trained_parameters": sum(parameter.numel() for parameter in trainer.trainable.values()),
             "updates": trainer.update,
