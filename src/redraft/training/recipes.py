@@ -17,9 +17,9 @@ from redraft.training.objective import Objective
 from redraft.training.optimizer import OptimizerConfig
 
 MINI_MIX = {"forms": 18, "long_forms": 2, "infill": 10, "continuation": 2}  # in 32nds of a batch
-# A fifth of the usual entropy bound: forms are right more often (docs/log.md), at half a step more.
+# A twentieth of the usual entropy bound: forms are right more often (docs/log.md), at two steps more.
 MINI_GENERATION = GenerationDefaults(
-    max_tokens=64, max_denoising_steps=32, entropy_bound=0.02, eos_token_ids=(1, 6, 14)
+    max_tokens=64, max_denoising_steps=32, entropy_bound=0.005, eos_token_ids=(1, 6, 14)
 )
 MINI_STOP_IDS = (1, 6, 14)  # the end of a document, of a turn, of a tool call's wait
 # A board not settled after sixteen denoising steps seldom settles, one that starts anew often does (docs/log.md).
