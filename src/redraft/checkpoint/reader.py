@@ -18,10 +18,12 @@ def whole(least: int) -> Check:
 
 
 def is_whole(value: Any, least: int) -> bool:
+    """Whether a value is an integer of at least so much, and not a boolean."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value is a number, and not a boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

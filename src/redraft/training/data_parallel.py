@@ -86,11 +86,14 @@ class DataParallel:
             dist.barrier()
 
 
+ALONE = DataParallel()
+
+
 @contextmanager
 def joined() -> Iterator[DataParallel]:
     """This process with those `torchrun` started beside it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield DataParallel()
+        yield ALONE
         return
     dist.init_process_group("gloo", timeout=_PATIENCE)
     try:

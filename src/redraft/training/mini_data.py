@@ -54,9 +54,9 @@ def form_example(form: Form, style: str, tokenizer: Tokenizer, chat: ChatTemplat
 def form_examples(seed: int, tokenizer: Tokenizer, chat: ChatTemplate) -> Iterator[Example]:
     """Endless: forms as the mixture has them."""
     rng = random.Random(f"styles {seed}")
-    told, loose = forms(seed), forms(seed, "loose")
+    plain, loose = forms(seed), forms(seed, "loose")
     while True:
-        form = next(loose if rng.random() < LOOSE_SHARE else told)
+        form = next(loose if rng.random() < LOOSE_SHARE else plain)
         style = "schema" if rng.random() < SCHEMA_SHARE else "form"
         yield form_example(form, style, tokenizer, chat if rng.random() < CHAT_SHARE else None)
 

@@ -25,7 +25,7 @@ FINISHES: list[str] = _TABLES["sentences"]["finishes"]
 UNSEEN_SENTENCES: list[str] = _TABLES["sentences"]["unseen"]
 HELD_OUT_TEMPLATES, HELD_OUT_WORDS = 10, 8
 LEAD_SHARE = 0.3  # of the notes with two clauses or more: one of them comes before the opening
-LOOSE_SHARE = 0.3  # of the words of a loose template: left out or exchanged
+CHANGED_WORDS = 0.3  # of a loose template: half of them left out, half exchanged
 
 KEYS = {
     "person": ("name", "person", "who", "contact", "customer"),
@@ -138,9 +138,9 @@ def _loosened(template: str, rng: random.Random) -> str:
     words = []
     for word in template.split(" "):
         fate = rng.random() if word.isalpha() else 1.0
-        if fate < LOOSE_SHARE / 2:
+        if fate < CHANGED_WORDS / 2:
             continue
-        words.append(_word(WORDS["things"], rng, held_out=False) if fate < LOOSE_SHARE else word)
+        words.append(_word(WORDS["things"], rng, held_out=False) if fate < CHANGED_WORDS else word)
     return " ".join(words)
 
 

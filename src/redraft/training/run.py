@@ -20,7 +20,7 @@ from redraft.model.transformer import DiffusionTransformer
 from redraft.training import lora
 from redraft.training.checkpoints import load_average
 from redraft.training.config import RunConfig
-from redraft.training.data_parallel import DataParallel
+from redraft.training.data_parallel import ALONE, DataParallel
 from redraft.training.metrics import Progress
 from redraft.training.trainer import Trainer, first_model
 
@@ -31,7 +31,7 @@ def start(
     *,
     decay: int | None = None,
     weights: str | None = None,
-    parallel: DataParallel = DataParallel(),  # noqa: B008, a frozen value
+    parallel: DataParallel = ALONE,
 ) -> Trainer:
     """A trainer in folder `out`, at its newest checkpoint.
 

@@ -24,7 +24,7 @@ from redraft.training import checkpoints, metrics
 from redraft.training.config import RunConfig
 from redraft.training.copying import copying_start
 from redraft.training.data import Group
-from redraft.training.data_parallel import DataParallel
+from redraft.training.data_parallel import ALONE, DataParallel
 from redraft.training.lora import attach
 from redraft.training.metrics import Progress
 from redraft.training.noise import shortened
@@ -56,7 +56,7 @@ class Trainer:
         config: RunConfig,
         folder: str | Path,
         weights: dict[str, torch.Tensor] | None = None,
-        parallel: DataParallel = DataParallel(),  # noqa: B008, a frozen value
+        parallel: DataParallel = ALONE,
     ):
         parallel.check(config)
         self.config = config
